@@ -1,0 +1,3 @@
+//! Turnbridge, a STUN and TURN server.
+
+pub mod wire;

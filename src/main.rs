@@ -1,0 +1,3 @@
+//! The `turnbridge` command.
+
+fn main() {}
