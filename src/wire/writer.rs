@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::address::EncodedAddress;
 use super::attribute::AttributeType;
 use super::header::Header;
-use super::integrity::{self, FINGERPRINT_TLV, TLV};
+use super::integrity::{self, FINGERPRINT_TLV};
 
 /// The buffer was too small for all that was written to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
