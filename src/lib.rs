@@ -1,3 +1,4 @@
 //! Turnbridge, a STUN and TURN server.
 
+pub mod auth;
 pub mod wire;
