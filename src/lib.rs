@@ -1,4 +1,5 @@
 //! Turnbridge, a STUN and TURN server.
 
 pub mod auth;
+pub mod turn;
 pub mod wire;
