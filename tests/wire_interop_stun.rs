@@ -417,7 +417,7 @@ fn they_read_what_section_5_forbids() {
     first_bits[0] |= 0xC0;
     let mut longer = good.clone();
     longer.push(0);
-    let mut odd = good.clone();
+    let mut odd = good;
     odd[3] = 0x0B;
     odd.extend([0x80, 0x22, 0]);
     let cases = [("first bits", first_bits, ParseError::NotStun), ("longer", longer, ParseError::Length)];
