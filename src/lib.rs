@@ -1,3 +1,4 @@
 //! Turnbridge, a STUN and TURN server.
 
+pub mod net;
 pub mod wire;
