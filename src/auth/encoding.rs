@@ -1,0 +1,76 @@
+//! The two text encodings credentials use: base64 for minted passwords, hexadecimal for stored keys.
+
+/// Standard base64 with padding, written into a buffer of exactly the right size; no allocation.
+pub const fn base64_len(bytes: usize) -> usize {
+    bytes.div_ceil(3) * 4
+}
+
+/// Encodes `bytes` into `out`, which must be `base64_len(bytes.len())` long; what does not fit is left out.
+pub fn base64_into(bytes: &[u8], out: &mut [u8]) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (group, text) in bytes.chunks(3).zip(out.chunks_exact_mut(4)) {
+        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (at, char) in text.iter_mut().enumerate() {
+            // The first character is always there; each further one only when its byte is.
+            *char = match at <= group.len() {
+                true => ALPHABET[(bits >> (18 - 6 * at) & 0x3F) as usize],
+                false => b'=',
+            };
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// Reads exactly `out.len()` bytes of hexadecimal, in either case; `None` for any other length or character.
+pub fn hex_decode(text: &str, out: &mut [u8]) -> Option<()> {
+    if text.len() != out.len() * 2 {
+        return None;
+    }
+    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    for (pair, byte) in text.as_bytes().chunks_exact(2).zip(out) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_matches_the_vectors_of_rfc_4648() {
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ];
+        for (plain, expected) in cases {
+            let mut out = vec![0; base64_len(plain.len())];
+            base64_into(plain.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+        let mut out = [0; 4];
+        base64_into(&[0xFB, 0xFF, 0xFE], &mut out);
+        assert_eq!(&out, b"+//+");
+    }
+
+    #[test]
+    fn hexadecimal_goes_both_ways_and_refuses_the_rest() {
+        let mut out = [0; 3];
+        assert_eq!(hex_decode("00fFa5", &mut out), Some(()));
+        assert_eq!(hex(&out), "00ffa5");
+        for bad in ["00ffa", "00ffa55a", "00ffg5", "é0ff5"] {
+            assert_eq!(hex_decode(bad, &mut out), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What the relay reports for logs, metrics and accounting.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::five_tuple::FiveTuple;
+use super::output::AllocationId;
+use super::refusal::Denial;
+use crate::wire::Method;
+
+/// Something that operators want to know. One per life cycle step or refusal, never one per packet.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'s> {
+    /// A client got a relay address.
+    Began {
+        /// The allocation.
+        allocation: AllocationId,
+        /// Whose it is.
+        client: FiveTuple,
+        /// The user name as the client sent it.
+        user: &'s str,
+        /// The relay address as peers see it.
+        relay: SocketAddr,
+        /// The relay address of the other family, in a dual allocation.
+        additional: Option<SocketAddr>,
+        /// How long it lasts unless refreshed.
+        lifetime: Duration,
+    },
+    /// An allocation is gone.
+    Ended {
+        /// The allocation.
+        allocation: AllocationId,
+        /// Whose it was.
+        client: FiveTuple,
+        /// The user name as the client sent it.
+        user: &'s str,
+        /// The relay address as peers saw it.
+        relay: SocketAddr,
+        /// Why it ended.
+        reason: EndReason,
+        /// How long it lasted.
+        age: Duration,
+        /// What went through it.
+        traffic: Traffic,
+    },
+    /// A request was refused, for a reason the client is not told in full.
+    Refused {
+        /// Who asked.
+        client: FiveTuple,
+        /// The user name it gave, if any.
+        user: Option<&'s str>,
+        /// What it asked for.
+        method: Method,
+        /// Why not.
+        denial: Denial,
+        /// The peer it asked for, where that is the reason.
+        peer: Option<SocketAddr>,
+    },
+}
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The client said so: a Refresh with a lifetime of 0.
+    Released,
+    /// The client stopped refreshing it.
+    Expired,
+    /// The server stops, or an operator ended it.
+    Stopped,
+}
+
+impl EndReason {
+    /// The reason in a log line or a metric's label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What went through an allocation, payload bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the client to its peers.
+    pub up: Flow,
+    /// From peers to the client.
+    pub down: Flow,
+}
+
+/// One direction of an allocation's traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Datagrams relayed.
+    pub packets: u64,
+    /// Payload bytes relayed.
+    pub bytes: u64,
+    /// Datagrams dropped: no permission, no bandwidth left.
+    pub dropped: u64,
+}

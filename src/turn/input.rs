@@ -1,0 +1,74 @@
+//! What can happen to the relay.
+
+use std::net::SocketAddr;
+
+use super::five_tuple::FiveTuple;
+use super::output::{RelayId, ReservationToken};
+
+/// Everything that can happen to the relay. Time comes beside it; it is never read inside.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// A datagram arrived on a listener.
+    FromClient {
+        /// Who sent it, and on which listener.
+        client: FiveTuple,
+        /// The whole datagram.
+        bytes: &'a [u8],
+    },
+    /// A datagram arrived on a relay socket.
+    FromPeer {
+        /// Which relay socket.
+        relay: RelayId,
+        /// Who sent it.
+        peer: SocketAddr,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
+    /// The answer to [`super::Output::OpenRelay`].
+    RelayOpened {
+        /// Which relay socket was asked for.
+        relay: RelayId,
+        /// Its address, or why there is none.
+        result: Result<OpenedRelay, OpenError>,
+    },
+    /// The network says that a datagram of ours did not reach its peer (RFC 8656 §11.5).
+    PeerUnreachable {
+        /// The relay socket it was sent from.
+        relay: RelayId,
+        /// Whom it was sent to.
+        peer: SocketAddr,
+        /// What the ICMP packet said.
+        icmp: Icmp,
+    },
+}
+
+/// A relay socket that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenedRelay {
+    /// Its address as peers see it, which behind a 1:1 NAT is not the one it is bound to.
+    pub address: SocketAddr,
+    /// The token of the port above it, where [`super::PortRequest::EvenAndReserveNext`] was asked for.
+    pub reservation: Option<ReservationToken>,
+}
+
+/// Why a relay socket could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The host has no relay address of this family.
+    FamilyUnsupported,
+    /// No port or no descriptor is left.
+    NoCapacity,
+    /// The reservation token is unknown, used or expired.
+    TokenUnknown,
+}
+
+/// An ICMP error as the ICMP attribute tells it (RFC 8656 §18.13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp {
+    /// Its type.
+    pub kind: u8,
+    /// Its code.
+    pub code: u8,
+    /// The next hop's MTU where the type has one.
+    pub data: u32,
+}

@@ -1,0 +1,28 @@
+//! The TURN server as a state machine: [`Input`]s in, [`Output`]s out.
+//!
+//! No sockets, no clock, no threads, and no randomness of its own. A driver hands in what happened together
+//! with the time, and carries out what comes back:
+//!
+//! - [`Relay::handle`] takes one input and gives its outputs, in order, to a call-back before it returns.
+//! - An [`Output::OpenRelay`] is answered by an [`Input::RelayOpened`], at once or later.
+//! - [`Relay::next_deadline`] tells when [`Relay::expire`] wants to be called; calling it late only delays
+//!   the freeing of things, because expiry is checked again when a thing is used.
+//!
+//! What must be shared between several relays (one per worker) is passed to the constructor: the
+//! [`Settings`], who may log in, and how much each user already holds.
+
+mod event;
+mod five_tuple;
+mod input;
+mod output;
+mod refusal;
+mod time;
+
+pub use event::{EndReason, Event, Flow, Traffic};
+pub use five_tuple::{FiveTuple, ListenerId};
+pub use input::{Icmp, Input, OpenError, OpenedRelay};
+pub use output::{AllocationId, Output, PortRequest, RelayId, ReservationToken};
+pub use refusal::{Denial, Refusal};
+pub use time::{Millis, Now};
+
+pub use crate::wire::AddressFamily as Family;
