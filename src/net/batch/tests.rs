@@ -255,13 +255,11 @@ fn the_batch_borrows_from_the_receive_slots_and_is_renewed_for_the_next_round() 
         }
         let mut round = slots.round();
         let mut filling = batch.renew();
-        round
-            .receive(rig.sockets[0].0.as_fd(), 8, SlotSize::Small, |message| {
-                for datagram in message.datagrams() {
-                    filling.push(id(1), address, Letter::payload(datagram));
-                }
-            })
-            .unwrap();
+        for message in round.receive(rig.sockets[0].0.as_fd(), 8, SlotSize::Small).unwrap() {
+            for datagram in message.datagrams() {
+                filling.push(id(1), address, Letter::payload(datagram));
+            }
+        }
         rig.flush(&mut filling);
         expect(&socket, &(0..4).map(|seed| payload(700, lap * 4 + seed)).collect::<Vec<_>>());
         batch = filling.renew();
