@@ -1,5 +1,6 @@
 //! Turnbridge, a STUN and TURN server.
 
 pub mod auth;
+pub mod config;
 pub mod turn;
 pub mod wire;
