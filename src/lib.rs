@@ -2,5 +2,6 @@
 
 pub mod auth;
 pub mod config;
+pub mod net;
 pub mod turn;
 pub mod wire;
