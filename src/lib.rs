@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod control;
 pub mod net;
 pub mod turn;
 pub mod wire;

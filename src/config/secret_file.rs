@@ -25,12 +25,6 @@ pub(super) fn read(path: &Path) -> Result<SecretFile, String> {
     Ok(SecretFile { secret: Secret::new(text.trim_end_matches(['\r', '\n'])), world_readable })
 }
 
-#[cfg(unix)]
 pub(super) fn world_readable(metadata: &fs::Metadata) -> bool {
     std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-pub(super) fn world_readable(_: &fs::Metadata) -> bool {
-    false
 }
