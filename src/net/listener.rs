@@ -127,7 +127,7 @@ impl fmt::Display for ListenError {
             ListenFailure::PortBusy => write!(f, "another program uses port {}", address.port())?,
             ListenFailure::NoPermission => write!(f, "no permission for port {}", address.port())?,
             ListenFailure::AddressUnknown => {
-                write!(f, "no interface of this host has the address {}", address.ip())?
+                write!(f, "no interface of this host has the address {}", address.ip())?;
             }
             ListenFailure::Other => write!(f, "the system refuses")?,
         }

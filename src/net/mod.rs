@@ -9,3 +9,4 @@ mod relay_sockets;
 pub mod socket_id;
 pub mod sys;
 mod throttle;
+pub mod worker;

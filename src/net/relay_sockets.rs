@@ -25,7 +25,7 @@ pub(crate) struct RelaySockets {
     failed: Throttle,
 }
 
-/// What is kept per relay socket: 20 bytes, because there are many.
+/// What is kept per relay socket: 24 bytes, because there are many.
 pub(crate) struct RelaySocket {
     socket: OwnedFd,
     generation: u32,
@@ -35,6 +35,8 @@ pub(crate) struct RelaySocket {
     pub(crate) joins: bool,
     /// It is in the list of sockets with something to receive.
     pub(crate) queued: bool,
+    /// It is in the list of sockets with something in their error queue.
+    pub(crate) failing: bool,
     /// Datagrams the kernel has dropped so far.
     pub(crate) lost: u32,
 }
@@ -81,6 +83,7 @@ impl RelaySockets {
             runs: RunLimit::default(),
             joins: false,
             queued: false,
+            failing: false,
             lost: 0,
         };
         let place = self.place(relay);
@@ -229,7 +232,7 @@ const fn family_index(family: Family) -> usize {
     }
 }
 
-const _: () = assert!(size_of::<Option<RelaySocket>>() <= 20);
+const _: () = assert!(size_of::<Option<RelaySocket>>() <= 24);
 
 #[cfg(test)]
 mod tests {
