@@ -61,7 +61,7 @@ attributes! {
     REQUESTED_TRANSPORT = 0x0019;
     /// RFC 8656 §18.9.
     DONT_FRAGMENT = 0x001A;
-    /// HMAC-SHA256, possibly cut short, over what stands before it (RFC 8489 §14.6).
+    /// HMAC-SHA256 over what stands before it (RFC 8489 §14.6).
     MESSAGE_INTEGRITY_SHA256 = 0x001C;
     /// RFC 8489 §14.12.
     PASSWORD_ALGORITHM = 0x001D;

@@ -18,7 +18,7 @@ pub(super) const FINGERPRINT_TLV: usize = TLV + 4;
 pub enum Integrity {
     /// HMAC-SHA1, 20 bytes.
     Sha1,
-    /// HMAC-SHA256, which may be cut to 16 bytes or more.
+    /// HMAC-SHA256, 32 bytes.
     Sha256,
 }
 
@@ -38,14 +38,14 @@ pub(super) fn hmac_sha1(message: &[u8], end: usize, key: &[u8]) -> [u8; 20] {
     authenticate::<Hmac<Sha1>>(message, end, 20, key).into()
 }
 
-/// HMAC-SHA256 of a message whose integrity attribute starts at `end` and is `length` bytes long.
-pub(super) fn hmac_sha256(message: &[u8], end: usize, length: usize, key: &[u8]) -> [u8; 32] {
-    authenticate::<Hmac<Sha256>>(message, end, length, key).into()
+/// HMAC-SHA256 of a message whose integrity attribute starts at `end`.
+pub(super) fn hmac_sha256(message: &[u8], end: usize, key: &[u8]) -> [u8; 32] {
+    authenticate::<Hmac<Sha256>>(message, end, 32, key).into()
 }
 
-/// Whether the full HMAC begins with what the message carries, in constant time.
+/// Whether the message carries the HMAC it should, in constant time.
 pub(super) fn matches(expected: &[u8], carried: &[u8]) -> bool {
-    expected.get(..carried.len()).is_some_and(|head| bool::from(head.ct_eq(carried)))
+    expected.ct_eq(carried).into()
 }
 
 /// CRC-32 of all before a FINGERPRINT, XORed as RFC 8489 §14.7 wants it.

@@ -100,12 +100,11 @@ impl<'a> Message<'a> {
     pub fn verify(&self, key: &[u8]) -> Result<(), IntegrityError> {
         let matches = match (self.sha256, self.sha1) {
             (Some((at, attribute)), _) => {
-                let length = attribute.value.len();
-                // A cut HMAC-SHA256 keeps at least half, in steps of four bytes (RFC 8489 §14.6).
-                if !(16..=32).contains(&length) || length % 4 != 0 {
+                // A usage must say so to allow a truncated one, and RFC 8656 does not (RFC 8489 §14.6).
+                if attribute.value.len() != 32 {
                     return Err(IntegrityError::Length);
                 }
-                integrity::matches(&integrity::hmac_sha256(self.bytes, at, length, key), attribute.value)
+                integrity::matches(&integrity::hmac_sha256(self.bytes, at, key), attribute.value)
             }
             (None, Some(attribute)) => {
                 if attribute.value.len() != 20 {

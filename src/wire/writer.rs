@@ -87,10 +87,10 @@ impl<'b> Writer<'b> {
         self
     }
 
-    /// Appends MESSAGE-INTEGRITY-SHA256 in full length over all that was written.
+    /// Appends MESSAGE-INTEGRITY-SHA256 over all that was written.
     pub fn integrity_sha256(mut self, key: &[u8]) -> Self {
         if !self.overflow {
-            let hmac = integrity::hmac_sha256(self.buffer, self.length, 32, key);
+            let hmac = integrity::hmac_sha256(self.buffer, self.length, key);
             self.push(AttributeType::MESSAGE_INTEGRITY_SHA256, &[&hmac]);
         }
         self

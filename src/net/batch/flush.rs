@@ -7,6 +7,7 @@ use super::{Batch, Datagram, NONE, Run};
 use crate::net::counters::Counters;
 use crate::net::socket_id::SocketId;
 use crate::net::sys::{self, Outbox};
+use crate::turn::Family;
 
 /// Where the batch finds the sockets it sends through.
 pub trait Sockets {
@@ -185,12 +186,12 @@ impl Sending<'_, '_> {
     /// Sends the runs that must not be fragmented, with the socket in that state for as long as it takes.
     fn send_unfragmented(&mut self, first: u32) {
         for (_, run) in self.waiting.runs_from(first).filter(|(_, run)| run.dont_fragment) {
-            let version = run.to.into();
-            match sys::disable_fragmentation(self.outlet.socket, version) {
+            let family = Family::of(run.to.ip());
+            match sys::disable_fragmentation(self.outlet.socket, family) {
                 Ok(()) => self.send_singly(run),
                 Err(error) => self.count_dropped(&error, run.count),
             }
-            let restored = sys::restore_fragmentation(self.outlet.socket, version);
+            let restored = sys::restore_fragmentation(self.outlet.socket, family);
             debug_assert!(restored.is_ok() || !sys::ERROR_QUEUE, "{restored:?}");
         }
     }

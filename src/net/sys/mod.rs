@@ -28,8 +28,8 @@ use linux as imp;
 use portable as imp;
 
 pub use imp::{
-    ERROR_QUEUE, MAX_SEGMENTS, Outbox, Parcel, Round, Slots, disable_fragmentation, enable_error_queue,
-    enable_offloads, read_error, restore_fragmentation, send_one,
+    ERROR_QUEUE, MAX_SEGMENTS, Outbox, Parcel, Received, Round, Slots, disable_fragmentation,
+    enable_error_queue, enable_offloads, read_error, restore_fragmentation, send_one,
 };
 
 /// One datagram, or a run of datagrams of equal size that the kernel joined (GRO).
@@ -58,15 +58,6 @@ impl<'s> Message<'s> {
     pub fn is_joined(&self) -> bool {
         self.bytes.len() > self.segment
     }
-}
-
-/// What one call to [`Round::receive`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
-    /// Messages handed to the call-back.
-    pub messages: usize,
-    /// The socket had nothing more, so a new readiness event will tell when it has.
-    pub drained: bool,
 }
 
 /// An ICMP message that came back for something a socket had sent.

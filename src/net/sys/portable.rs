@@ -7,8 +7,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 
-use super::udp::IpVersion;
-use super::{IcmpReport, LARGEST_MESSAGE, Message, Received, SMALL_SLOT, SlotSize};
+use super::{IcmpReport, LARGEST_MESSAGE, Message, SMALL_SLOT, SlotSize};
+use crate::turn::Family;
 
 /// Datagrams that may go out as one message: the kernel does not cut.
 pub const MAX_SEGMENTS: usize = 1;
@@ -46,33 +46,56 @@ impl<'s> Round<'s> {
         self.rest.len() / SLOT_STRIDE
     }
 
-    /// Receives up to `limit` datagrams and hands each to `each`.
-    pub fn receive(
-        &mut self,
-        socket: BorrowedFd<'_>,
-        limit: usize,
-        _: SlotSize,
-        mut each: impl FnMut(Message<'s>),
-    ) -> io::Result<Received> {
-        let mut messages = 0;
-        while messages < limit && self.free() > 0 {
-            let (length, from) =
-                match with_std(socket, |socket| socket.recv_from(&mut self.rest[..SLOT_STRIDE])) {
-                    Ok(received) => received,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        return Ok(Received { messages, drained: true });
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) if messages == 0 => return Err(error),
-                    Err(_) => break,
-                };
-            let (bytes, rest) = mem::take(&mut self.rest).split_at_mut(SLOT_STRIDE);
-            self.rest = rest;
-            let bytes = &bytes[..length];
-            messages += 1;
-            each(Message { from, bytes, segment: length.max(1), truncated: false, lost: None });
+    /// Receives up to `limit` datagrams, or fewer if fewer slots are free.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>, limit: usize, _: SlotSize) -> io::Result<Received<'s>> {
+        let mut messages = Vec::with_capacity(limit.min(self.free()));
+        let mut drained = false;
+        while messages.len() < limit && self.free() > 0 && !drained {
+            match with_std(socket, |socket| socket.recv_from(&mut self.rest[..SLOT_STRIDE])) {
+                Ok((length, from)) => {
+                    let (slot, rest) = mem::take(&mut self.rest).split_at_mut(SLOT_STRIDE);
+                    self.rest = rest;
+                    let bytes = &slot[..length];
+                    messages.push(Message {
+                        from,
+                        bytes,
+                        segment: length.max(1),
+                        truncated: false,
+                        lost: None,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => drained = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if messages.is_empty() => return Err(error),
+                Err(_) => break,
+            }
         }
-        Ok(Received { messages, drained: false })
+        Ok(Received { messages: messages.into_iter(), drained })
+    }
+}
+
+/// The messages of one receive call.
+pub struct Received<'s> {
+    messages: std::vec::IntoIter<Message<'s>>,
+    drained: bool,
+}
+
+impl Received<'_> {
+    /// The socket had nothing more, so a new readiness event will tell when it has.
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+}
+
+impl<'s> Iterator for Received<'s> {
+    type Item = Message<'s>;
+
+    fn next(&mut self) -> Option<Message<'s>> {
+        self.messages.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.messages.size_hint()
     }
 }
 
@@ -158,7 +181,7 @@ pub fn send_one(socket: BorrowedFd<'_>, to: SocketAddr, parts: &[&[u8]]) -> io::
 pub fn enable_offloads(_: BorrowedFd<'_>) {}
 
 /// There is no error queue.
-pub fn enable_error_queue(_: BorrowedFd<'_>, _: IpVersion) -> io::Result<()> {
+pub fn enable_error_queue(_: BorrowedFd<'_>, _: Family) -> io::Result<()> {
     Ok(())
 }
 
@@ -168,12 +191,12 @@ pub fn read_error(_: BorrowedFd<'_>) -> io::Result<Option<IcmpReport>> {
 }
 
 /// Lets routers or this host fragment what is sent, which is how sockets start.
-pub fn restore_fragmentation(_: BorrowedFd<'_>, _: IpVersion) -> io::Result<()> {
+pub fn restore_fragmentation(_: BorrowedFd<'_>, _: Family) -> io::Result<()> {
     Ok(())
 }
 
 /// The DF bit cannot be set here; the caller learns it and drops the datagram, as RFC 8656 §15 wants it.
-pub fn disable_fragmentation(_: BorrowedFd<'_>, _: IpVersion) -> io::Result<()> {
+pub fn disable_fragmentation(_: BorrowedFd<'_>, _: Family) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -4,8 +4,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::SlotSize;
 use super::udp::{self, BufferSizes, Role};
-use super::{Received, SlotSize};
 
 const LOOPBACKS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
 
@@ -49,10 +49,10 @@ macro_rules! for_implementation {
                         for (seed, length) in lengths.into_iter().enumerate() {
                             peer.send_to(&pattern(length, seed), address).unwrap();
                             let mut round = slots.round();
-                            let mut got = Vec::new();
-                            let received =
-                                round.receive(socket.as_fd(), 4, size, |message| got.push(message));
-                            assert_eq!(received.unwrap(), Received { messages: 1, drained: true });
+                            let received = round.receive(socket.as_fd(), 4, size).unwrap();
+                            assert!(received.is_drained());
+                            let got: Vec<_> = received.collect();
+                            assert_eq!(got.len(), 1);
                             assert_eq!(got[0].from, peer_address);
                             assert!(got[0].bytes == pattern(length, seed), "{at} {length}");
                             assert!(!got[0].truncated);
@@ -76,7 +76,7 @@ macro_rules! for_implementation {
                             let length = [100, 3000, 2048, 20_000][index];
                             peer.send_to(&pattern(length, lap + call * 10 + index), address).unwrap();
                         }
-                        round.receive(socket.as_fd(), 4, size, |message| got.push(message)).unwrap();
+                        got.extend(round.receive(socket.as_fd(), 4, size).unwrap());
                     }
                     assert_eq!(got.len(), 8);
                     for (index, message) in got.iter().enumerate() {
@@ -95,27 +95,26 @@ macro_rules! for_implementation {
                     peer.send_to(&[index], address).unwrap();
                 }
                 let mut slots = Slots::new(3);
-                let mut got = Vec::new();
                 let mut round = slots.round();
-                while round.free() > 0 {
-                    let received =
-                        round.receive(socket.as_fd(), 3, SlotSize::Small, |m| got.push(m.bytes[0]));
-                    assert!(!received.unwrap().drained, "two more are waiting");
-                }
-                assert_eq!(round.receive(socket.as_fd(), 3, SlotSize::Small, |_| ()).unwrap().messages, 0);
-                let (before, mut round) = (got.len(), slots.round());
-                let received =
-                    round.receive(socket.as_fd(), 100, SlotSize::Small, |m| got.push(m.bytes[0])).unwrap();
-                assert!((3..5).contains(&before));
-                assert_eq!(received.messages, 5 - before);
+                let received = round.receive(socket.as_fd(), 100, SlotSize::Small).unwrap();
+                assert!(!received.is_drained(), "two more are waiting");
+                let mut got: Vec<u8> = received.map(|message| message.bytes[0]).collect();
+                assert_eq!((got.len(), round.free()), (3, 0));
+                assert_eq!(round.receive(socket.as_fd(), 100, SlotSize::Small).unwrap().count(), 0);
+                let mut round = slots.round();
+                let received = round.receive(socket.as_fd(), 100, SlotSize::Small).unwrap();
+                assert!(received.is_drained());
+                got.extend(received.map(|message| message.bytes[0]));
                 assert_eq!(got, [0, 1, 2, 3, 4]);
             }
 
             #[test]
             fn an_empty_socket_is_drained() {
                 let (socket, _) = opened(LOOPBACKS[0], Role::Alone);
-                let received = Slots::new(2).round().receive(socket.as_fd(), 2, SlotSize::Small, |_| ());
-                assert_eq!(received.unwrap(), Received { messages: 0, drained: true });
+                let mut slots = Slots::new(2);
+                let received = slots.round().receive(socket.as_fd(), 2, SlotSize::Small).unwrap();
+                assert!(received.is_drained());
+                assert_eq!(received.count(), 0);
             }
 
             #[test]
@@ -224,7 +223,7 @@ mod linux_only {
     use super::super::linux::*;
     use super::*;
     use crate::net::sys::IcmpReport;
-    use crate::net::sys::udp::IpVersion;
+    use crate::turn::Family;
 
     #[test]
     fn a_cut_message_arrives_as_its_datagrams_and_a_joined_one_is_taken_apart() {
@@ -255,8 +254,7 @@ mod linux_only {
             for size in [SlotSize::Small, SlotSize::Large] {
                 let mut slots = Slots::new(2);
                 let mut round = slots.round();
-                let mut got = Vec::new();
-                round.receive(joining.as_fd(), 2, size, |message| got.push(message)).unwrap();
+                let got: Vec<_> = round.receive(joining.as_fd(), 2, size).unwrap().collect();
                 assert_eq!(got.len(), 1, "one message for five datagrams");
                 assert_eq!((got[0].segment, got[0].from, got[0].is_joined()), (1204, sender_address, true));
                 assert!(got[0].datagrams().eq(expected.iter().map(Vec::as_slice)));
@@ -284,28 +282,28 @@ mod linux_only {
     fn fragmentation_is_allowed_at_first_and_after_it_was_forbidden_for_a_while() {
         for at in LOOPBACKS {
             let (socket, address) = opened(at, Role::Relay);
-            let version = IpVersion::from(address);
+            let family = Family::of(address.ip());
             let (_peer, peer_address) = std_socket(at);
             let long = vec![0; longest(at)];
             send_one(socket.as_fd(), peer_address, &[&long]).unwrap();
-            assert_eq!(mtu_discovery(&socket, version), libc::IP_PMTUDISC_DONT);
-            disable_fragmentation(socket.as_fd(), version).unwrap();
-            assert_eq!(mtu_discovery(&socket, version), libc::IP_PMTUDISC_DO);
+            assert_eq!(mtu_discovery(&socket, family), libc::IP_PMTUDISC_DONT);
+            disable_fragmentation(socket.as_fd(), family).unwrap();
+            assert_eq!(mtu_discovery(&socket, family), libc::IP_PMTUDISC_DO);
             // Only IPv6 has datagrams that are longer, with their headers, than the loopback interface takes.
-            if version == IpVersion::V6 {
+            if family == Family::V6 {
                 let error = send_one(socket.as_fd(), peer_address, &[&long]).unwrap_err();
                 assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
             }
-            restore_fragmentation(socket.as_fd(), version).unwrap();
-            assert_eq!(mtu_discovery(&socket, version), libc::IP_PMTUDISC_DONT);
+            restore_fragmentation(socket.as_fd(), family).unwrap();
+            assert_eq!(mtu_discovery(&socket, family), libc::IP_PMTUDISC_DONT);
             send_one(socket.as_fd(), peer_address, &[&long]).unwrap();
         }
     }
 
-    fn mtu_discovery(socket: &OwnedFd, version: IpVersion) -> libc::c_int {
-        let (level, name) = match version {
-            IpVersion::V4 => (libc::SOL_IP, libc::IP_MTU_DISCOVER),
-            IpVersion::V6 => (libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER),
+    fn mtu_discovery(socket: &OwnedFd, family: Family) -> libc::c_int {
+        let (level, name) = match family {
+            Family::V4 => (libc::SOL_IP, libc::IP_MTU_DISCOVER),
+            Family::V6 => (libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER),
         };
         let (mut value, mut length) = (-1, 4);
         // SAFETY: an int and its size, both of which outlive the call.
@@ -329,9 +327,9 @@ mod linux_only {
                 peer.send_to(&[0; 1000], address).unwrap();
             }
             let mut round = slots.round();
-            round
-                .receive(socket.as_fd(), 64, SlotSize::Small, |message| lost = lost.max(message.lost))
-                .unwrap();
+            for message in round.receive(socket.as_fd(), 64, SlotSize::Small).unwrap() {
+                lost = lost.max(message.lost);
+            }
         }
         assert!(lost.is_some_and(|lost| lost > 10), "{lost:?}");
     }

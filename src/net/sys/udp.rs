@@ -7,21 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::imp;
-
-/// The two families of addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum IpVersion {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl From<SocketAddr> for IpVersion {
-    fn from(address: SocketAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-}
+use crate::turn::Family;
 
 /// What a socket is for, where that makes a difference to how it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,20 +31,20 @@ pub struct BufferSizes {
 
 /// Opens a non-blocking UDP socket on `address`.
 pub fn open(address: SocketAddr, role: Role, buffers: BufferSizes) -> io::Result<OwnedFd> {
-    let version = IpVersion::from(address);
+    let family = Family::of(address.ip());
     let socket = Socket::new(Domain::for_address(address), datagram(), Some(Protocol::UDP))?;
     #[cfg(not(target_os = "linux"))]
     socket.set_nonblocking(true)?;
-    if version == IpVersion::V6 {
+    if family == Family::V6 {
         // A dual-stack socket would show IPv4 addresses in IPv6 disguise; each family has sockets of its own.
         socket.set_only_v6(true)?;
     }
     match role {
         Role::Listener => socket.set_reuse_port(true)?,
         Role::Alone => {}
-        Role::Relay => imp::enable_error_queue(socket.as_fd(), version)?,
+        Role::Relay => imp::enable_error_queue(socket.as_fd(), family)?,
     }
-    imp::restore_fragmentation(socket.as_fd(), version)?;
+    imp::restore_fragmentation(socket.as_fd(), family)?;
     imp::enable_offloads(socket.as_fd());
     if let Some(size) = buffers.receive {
         socket.set_recv_buffer_size(size)?;

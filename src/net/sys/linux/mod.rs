@@ -8,5 +8,5 @@ mod send;
 
 pub use error_queue::{ERROR_QUEUE, read_error};
 pub use options::{disable_fragmentation, enable_error_queue, enable_offloads, restore_fragmentation};
-pub use receive::{Round, Slots};
+pub use receive::{Received, Round, Slots};
 pub use send::{MAX_SEGMENTS, Outbox, Parcel, send_one};

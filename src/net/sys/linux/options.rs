@@ -4,7 +4,7 @@ use std::io;
 use std::mem::size_of_val;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::net::sys::udp::IpVersion;
+use crate::turn::Family;
 
 /// Turns on what the packet path makes use of: joined datagrams, and the count of lost ones. An older kernel may
 /// refuse either, and everything works without them.
@@ -14,26 +14,26 @@ pub fn enable_offloads(socket: BorrowedFd<'_>) {
 }
 
 /// Asks for ICMP errors to be kept with the address they are about, instead of failing an unrelated send.
-pub fn enable_error_queue(socket: BorrowedFd<'_>, version: IpVersion) -> io::Result<()> {
-    match version {
-        IpVersion::V4 => set(socket, libc::SOL_IP, libc::IP_RECVERR, 1),
-        IpVersion::V6 => set(socket, libc::SOL_IPV6, libc::IPV6_RECVERR, 1),
+pub fn enable_error_queue(socket: BorrowedFd<'_>, family: Family) -> io::Result<()> {
+    match family {
+        Family::V4 => set(socket, libc::SOL_IP, libc::IP_RECVERR, 1),
+        Family::V6 => set(socket, libc::SOL_IPV6, libc::IPV6_RECVERR, 1),
     }
 }
 
 /// Lets routers (IPv4) or this host fragment what is sent: the state in which relay sockets are.
-pub fn restore_fragmentation(socket: BorrowedFd<'_>, version: IpVersion) -> io::Result<()> {
-    match version {
-        IpVersion::V4 => set(socket, libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT),
-        IpVersion::V6 => set(socket, libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT),
+pub fn restore_fragmentation(socket: BorrowedFd<'_>, family: Family) -> io::Result<()> {
+    match family {
+        Family::V4 => set(socket, libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT),
+        Family::V6 => set(socket, libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT),
     }
 }
 
 /// Sets the DF bit of what is sent from now on; what is too long is refused with `EMSGSIZE`.
-pub fn disable_fragmentation(socket: BorrowedFd<'_>, version: IpVersion) -> io::Result<()> {
-    match version {
-        IpVersion::V4 => set(socket, libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
-        IpVersion::V6 => set(socket, libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
+pub fn disable_fragmentation(socket: BorrowedFd<'_>, family: Family) -> io::Result<()> {
+    match family {
+        Family::V4 => set(socket, libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
+        Family::V6 => set(socket, libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use super::address::RawAddress;
-use crate::net::sys::{LARGEST_MESSAGE, Message, Received, SMALL_SLOT, SlotSize};
+use crate::net::sys::{LARGEST_MESSAGE, Message, SMALL_SLOT, SlotSize};
 
 /// Memory for a number of messages, and the message headers that point into it, made once.
 ///
@@ -19,7 +19,10 @@ pub struct Slots {
     names: Vec<RawAddress>,
     _controls: Vec<Control>,
     _iovecs: Vec<[libc::iovec; 3]>,
-    headers: [Vec<libc::mmsghdr>; 2],
+    /// With the small slot and the large one behind it.
+    split_headers: Vec<libc::mmsghdr>,
+    /// With the large slot alone.
+    whole_headers: Vec<libc::mmsghdr>,
 }
 
 /// Room for what comes along with a message: a segment size and a count of lost datagrams, 24 bytes each.
@@ -72,8 +75,8 @@ impl Slots {
             };
             (0..count).map(header).collect()
         };
-        let headers = [headers_at(0, 2), headers_at(2, 1)];
-        Self { small, large, names, _controls: controls, _iovecs: iovecs, headers }
+        let (split_headers, whole_headers) = (headers_at(0, 2), headers_at(2, 1));
+        Self { small, large, names, _controls: controls, _iovecs: iovecs, split_headers, whole_headers }
     }
 
     /// Starts over: every slot is free, and what is received lives until the round is dropped.
@@ -83,7 +86,8 @@ impl Slots {
             small: self.small.as_mut_ptr(),
             large: self.large.as_mut_ptr(),
             names: self.names.as_mut_ptr(),
-            headers: [self.headers[0].as_mut_ptr(), self.headers[1].as_mut_ptr()],
+            split_headers: self.split_headers.as_mut_ptr(),
+            whole_headers: self.whole_headers.as_mut_ptr(),
             count,
             next: 0,
             slots: PhantomData,
@@ -96,7 +100,8 @@ pub struct Round<'s> {
     small: *mut u8,
     large: *mut u8,
     names: *mut RawAddress,
-    headers: [*mut libc::mmsghdr; 2],
+    split_headers: *mut libc::mmsghdr,
+    whole_headers: *mut libc::mmsghdr,
     count: usize,
     next: usize,
     slots: PhantomData<&'s mut Slots>,
@@ -108,59 +113,109 @@ impl<'s> Round<'s> {
         self.count - self.next
     }
 
-    /// Receives up to `limit` messages (fewer if fewer slots are free) and hands each to `each`.
+    /// Receives up to `limit` messages, or fewer if fewer slots are free.
     pub fn receive(
         &mut self,
         socket: BorrowedFd<'_>,
         limit: usize,
         size: SlotSize,
-        mut each: impl FnMut(Message<'s>),
-    ) -> io::Result<Received> {
+    ) -> io::Result<Received<'s>> {
         let limit = limit.min(self.free());
-        let first = self.next;
-        let headers = self.headers[usize::from(size == SlotSize::Large)];
-        // SAFETY: first + limit <= count, so the headers are inside their allocation; each points to a name, a
+        let headers = match size {
+            SlotSize::Small => self.split_headers,
+            SlotSize::Large => self.whole_headers,
+        };
+        // SAFETY: next + limit <= count, so the headers are inside their allocation; each points to a name, a
         // control buffer and iovecs of its own slot, which no slice handed out in this round overlaps, because
         // slots below `next` are not received into again and those at or above it have not been handed out.
         let filled = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                headers.add(first),
+                headers.add(self.next),
                 libc::c_uint::try_from(limit).unwrap_or(libc::c_uint::MAX),
                 libc::MSG_DONTWAIT as _,
                 ptr::null_mut(),
             )
         };
-        let Ok(filled) = usize::try_from(filled) else {
-            let error = io::Error::last_os_error();
-            return match error.raw_os_error() {
-                Some(libc::EAGAIN) => Ok(Received { messages: 0, drained: true }),
-                Some(libc::EINTR) => Ok(Received { messages: 0, drained: false }),
-                _ => Err(error),
-            };
+        let (filled, drained) = match usize::try_from(filled) {
+            Ok(filled) => (filled, filled < limit),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                match error.raw_os_error() {
+                    Some(libc::EAGAIN) => (0, true),
+                    Some(libc::EINTR) => (0, false),
+                    _ => return Err(error),
+                }
+            }
         };
+        let first = self.next;
         self.next += filled;
-        for index in first..first + filled {
-            if let Some(message) = self.take(index, size) {
-                each(message);
+        let Self { small, large, names, .. } = *self;
+        let slots = PhantomData;
+        Ok(Received { small, large, names, headers, size, next: first, end: self.next, drained, slots })
+    }
+}
+
+/// The messages of one receive call.
+pub struct Received<'s> {
+    small: *mut u8,
+    large: *mut u8,
+    names: *mut RawAddress,
+    headers: *mut libc::mmsghdr,
+    size: SlotSize,
+    next: usize,
+    end: usize,
+    drained: bool,
+    slots: PhantomData<&'s mut Slots>,
+}
+
+impl Received<'_> {
+    /// The socket had nothing more, so a new readiness event will tell when it has.
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+}
+
+impl<'s> Iterator for Received<'s> {
+    type Item = Message<'s>;
+
+    fn next(&mut self) -> Option<Message<'s>> {
+        while self.next < self.end {
+            let index = self.next;
+            self.next += 1;
+            if let Some(message) = self.take(index) {
+                return Some(message);
             }
         }
-        Ok(Received { messages: filled, drained: filled < limit })
+        None
     }
 
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.end - self.next))
+    }
+}
+
+impl Drop for Received<'_> {
+    fn drop(&mut self) {
+        // Headers of messages nobody looked at must be ready for the next round as well.
+        self.for_each(drop);
+    }
+}
+
+impl<'s> Received<'s> {
     /// Reads what the kernel wrote about one message and makes its header ready for the next round.
-    fn take(&mut self, index: usize, size: SlotSize) -> Option<Message<'s>> {
-        // SAFETY: index < next <= count; the kernel is done with this header, and nobody else has a reference into it.
-        let header = unsafe { &mut *self.headers[usize::from(size == SlotSize::Large)].add(index) };
+    fn take(&mut self, index: usize) -> Option<Message<'s>> {
+        // SAFETY: index < end <= count; the kernel is done with this header, and its slot belongs to this call alone,
+        // so nobody else has a reference into it.
+        let header = unsafe { &mut *self.headers.add(index) };
         let length = (header.msg_len as usize).min(LARGEST_MESSAGE);
         let aside = ancillary(&header.msg_hdr);
         let truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         header.msg_hdr.msg_namelen = RawAddress::CAPACITY;
         header.msg_hdr.msg_controllen = CONTROL_CAPACITY as _;
-        // SAFETY: index < count; the kernel wrote at most a control buffer's worth and a name's worth, both of which
-        // were initialized at the start.
+        // SAFETY: index < count; the name was initialized at the start, and the kernel wrote at most all of it.
         let from = unsafe { (*self.names.add(index)).decode() }?;
-        let bytes = self.bytes(index, length, size);
+        let bytes = self.bytes(index, length);
         let segment = match aside.segment {
             Some(segment) if segment > 0 => segment,
             _ => length.max(1),
@@ -169,7 +224,7 @@ impl<'s> Round<'s> {
     }
 
     /// The payload in one piece.
-    fn bytes(&mut self, index: usize, length: usize, size: SlotSize) -> &'s [u8] {
+    fn bytes(&mut self, index: usize, length: usize) -> &'s [u8] {
         // SAFETY: index < count, so both slots are inside their allocations. `length` bytes were written by the
         // kernel: the first SMALL_SLOT of them to the small slot and the rest HEAD_ROOM = SMALL_SLOT bytes into the
         // large one, or all of them to the start of the large one. The slices are valid for 's: the round borrows
@@ -177,7 +232,7 @@ impl<'s> Round<'s> {
         unsafe {
             let small = self.small.add(index * SMALL_SLOT);
             let large = self.large.add(index * LARGE_STRIDE);
-            match size {
+            match self.size {
                 SlotSize::Small if length <= SMALL_SLOT => std::slice::from_raw_parts(small, length),
                 SlotSize::Small => {
                     ptr::copy_nonoverlapping(small, large, SMALL_SLOT);
