@@ -1,5 +1,8 @@
 //! Turnbridge, a STUN and TURN server.
 
 pub mod auth;
+pub mod config;
+pub mod control;
+pub mod net;
 pub mod turn;
 pub mod wire;

@@ -177,7 +177,7 @@ fn turn_cases() -> Vec<Case> {
             name: "LIFETIME",
             theirs: Box::new(Lifetime(Duration::from_secs(u32::MAX.into()))),
             ours: |w| w.number(AttributeType::LIFETIME, u32::MAX),
-            read: |m| assert_eq!(they_get::<Lifetime>(m).0.as_secs(), u32::MAX.into()),
+            read: |m| assert_eq!(they_get::<Lifetime>(m).0.as_secs(), u64::from(u32::MAX)),
         },
         Case {
             name: "DATA",

@@ -153,7 +153,7 @@ impl Conversation {
                 let heard = self.hear(answer);
                 assert!(matches!(heard, TurnRecvRet::Handled), "{heard:?}");
             }
-            self.now = self.now + Duration::from_millis(10);
+            self.now += Duration::from_millis(10);
         }
         std::iter::from_fn(|| self.client.poll_event()).collect()
     }

@@ -66,6 +66,17 @@ impl Authenticator {
         self.users.find_userhash(hash)
     }
 
+    /// Whether time-limited credentials can exist.
+    pub fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
+    /// Whether every user could log in with a SHA-256 key. One that is configured by its MD5 key alone could not,
+    /// so SHA-256 must not be offered.
+    pub fn has_sha256_keys(&self) -> bool {
+        self.users.have_sha256_keys()
+    }
+
     fn find_rest<'a>(&self, username: &'a str, unix_now: u64) -> Result<RestName<'a>, Refused> {
         if self.secrets.is_empty() {
             return Err(Refused::UnknownUser);
@@ -182,6 +193,11 @@ impl<'a> Candidate<'a> {
                 ))
             }
         }
+    }
+
+    /// The whole user name, as it stands in the key.
+    pub fn username(&self) -> &'a str {
+        self.username
     }
 
     /// Which secret or user this is, to be named in a message.

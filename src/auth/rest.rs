@@ -68,6 +68,16 @@ impl RestSecret {
         Self(Hmac::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes keys of any length"))
     }
 
+    /// Makes a credential for `id` that is good until `expiry` (Unix seconds); without an id when that is empty.
+    pub fn mint(&self, id: &str, expiry: u64, separator: Separator) -> (String, RestPassword) {
+        let username = match id {
+            "" => expiry.to_string(),
+            id => format!("{expiry}{}{id}", separator.0),
+        };
+        let password = self.password(&username);
+        (username, password)
+    }
+
     /// The password that belongs to `username`.
     pub fn password(&self, username: &str) -> RestPassword {
         let mut mac = self.0.clone();
@@ -129,6 +139,22 @@ mod tests {
             assert!(!password.matches(&expected.to_lowercase()) && !password.matches(""));
             assert_eq!(format!("{password:?}"), "RestPassword(***)");
         }
+    }
+
+    #[test]
+    fn what_is_minted_reads_back() {
+        let secret = RestSecret::new(&Secret::new("rest-secret"));
+        let cases = [
+            ("alice", ':', "1760000000:alice", "zJPXkwuqCr56jVDlqk1KOUl6mGM="),
+            ("", ':', "1760000000", "OQEMVLnBopr5MhEUdItadN9DrYM="),
+        ];
+        for (id, separator, username, password) in cases {
+            let minted = secret.mint(id, 1_760_000_000, Separator::new(separator).unwrap());
+            assert_eq!((minted.0.as_str(), minted.1.expose()), (username, password));
+        }
+        let (username, _) = secret.mint("7:x", 1_760_000_000, Separator::new('|').unwrap());
+        let name = RestName::parse(&username, Separator::new('|').unwrap()).unwrap();
+        assert_eq!((name.expiry, name.id), (1_760_000_000, "7:x"));
     }
 
     #[test]

@@ -81,6 +81,10 @@ impl Users {
         self.by_name.get(name).map(|keys| StaticUser { keys })
     }
 
+    pub(super) fn have_sha256_keys(&self) -> bool {
+        self.by_name.values().all(|keys| keys.sha256.is_some())
+    }
+
     pub(super) fn find_userhash(&self, hash: &[u8; 32]) -> Option<&str> {
         self.by_hash.get(hash).map(String::as_str)
     }

@@ -11,18 +11,48 @@
 //! What must be shared between several relays (one per worker) is passed to the constructor: the
 //! [`Settings`], who may log in, and how much each user already holds.
 
+mod allocate;
+mod allocation;
+mod answer;
+mod auth;
+mod binding;
+mod bucket;
+mod budget;
+mod channel;
+mod channel_bind;
+mod counters;
+mod create_permission;
+mod data;
+mod deadlines;
 mod event;
 mod five_tuple;
 mod input;
+mod nonce;
 mod output;
+mod packed_ip;
+mod peers;
+mod permission;
+mod quota;
+mod refresh;
 mod refusal;
+mod relay;
+mod request;
+mod settings;
+mod table;
 mod time;
+mod transaction;
 
+pub use bucket::Rate;
+pub use counters::{Counters, DropReason};
 pub use event::{EndReason, Event, Flow, Traffic};
 pub use five_tuple::{FiveTuple, ListenerId};
 pub use input::{Icmp, Input, OpenError, OpenedRelay};
 pub use output::{AllocationId, Output, PortRequest, RelayId, ReservationToken};
+pub use peers::{PeerPolicy, PeerRules, PortRule, RuleName};
+pub use quota::{AllocationLimits, Quota, QuotaError};
 pub use refusal::{Denial, Refusal};
+pub use relay::{Parts, Relay};
+pub use settings::{ChannelRange, CredentialExpiry, DEFAULT_LIFETIME, Settings, WRONG_PASSWORD_COST};
 pub use time::{Millis, Now};
 
 pub use crate::wire::AddressFamily as Family;

@@ -63,6 +63,8 @@ pub enum Output<'a, 's> {
     ChannelDown {
         /// The relay socket it led to.
         relay: RelayId,
+        /// The client's side.
+        client: FiveTuple,
         /// Its number.
         channel: ChannelNumber,
         /// The peer's side.

@@ -1,5 +1,6 @@
 //! Why a request was refused: the code the client gets, and the cause that only operators see.
 
+use super::quota::QuotaError;
 use crate::auth::Refused;
 
 /// Why a request was refused, as far as its client is told. The only place where a reason becomes a STUN
@@ -89,12 +90,8 @@ pub enum Denial {
     },
     /// A rule forbids the peer; this is its name.
     Peer(&'static str),
-    /// The user holds as many allocations as one user may.
-    UserQuota,
-    /// The client's address holds as many allocations as one address may.
-    AddressQuota,
-    /// All allocations that the server may hold are taken.
-    TotalQuota,
+    /// A limit on the number of allocations.
+    Quota(QuotaError),
     /// No relay port or descriptor is left.
     NoPort,
     /// The host has no relay address of this family.
@@ -103,6 +100,6 @@ pub enum Denial {
     Permissions,
     /// The allocation holds as many channels as it may.
     Channels,
-    /// The message is not what its method asks for.
-    Request(Refusal),
+    /// The reservation token is unknown, used or expired.
+    TokenUnknown,
 }

@@ -1,0 +1,248 @@
+//! What is meant: the configuration with every value checked, alone and against the others.
+
+mod auth;
+mod relay;
+
+pub use auth::{Auth, NamedSecret};
+pub use relay::{External, Relay};
+
+use super::{
+    address::{ListenAddress, PortRange},
+    choice::{ChannelNumbers, LogFormat, LogLevel, StateDir, Workers},
+    error::{ConfigError, Problem},
+    raw,
+    source::Source,
+    units::{Bytes, Count, Limit, PerSecond},
+};
+use crate::auth::name;
+use ipnet::IpNet;
+use std::num::NonZeroU16;
+
+/// A configuration the server can be started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The process as a whole.
+    pub server: Server,
+    /// Where clients are heard; at least one, none covering another.
+    pub listeners: Vec<ListenAddress>,
+    /// Where peers are reached from.
+    pub relay: Relay,
+    /// Who may use the relay.
+    pub auth: Auth,
+    /// How much of it.
+    pub limits: Limits,
+    /// Who may be relayed to, beside the built-in policy.
+    pub peers: Peers,
+    /// The channel numbers that may be bound.
+    pub channel_numbers: ChannelNumbers,
+    /// From which level on something is logged.
+    pub log_level: LogLevel,
+    /// How a log line looks.
+    pub log_format: LogFormat,
+}
+
+/// `[server]`, checked.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Prepared as OpaqueString, 1 to 127 characters (RFC 8489 §14.9).
+    pub realm: String,
+    /// Where the server keeps what it makes itself.
+    pub state_dir: StateDir,
+    /// Number of worker threads; `None` means one per usable core.
+    pub workers: Option<NonZeroU16>,
+    /// What to ask of the kernel for each listening socket, in bytes.
+    pub receive_buffer: u32,
+    /// The same for sending.
+    pub send_buffer: u32,
+}
+
+/// `[limits]`, checked. `None` is unlimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Allocations of the whole server.
+    pub allocations: Option<u32>,
+    /// Allocations of one user id.
+    pub allocations_per_user: Option<u32>,
+    /// Allocations of one client address.
+    pub allocations_per_ip: Option<u32>,
+    /// Peers an allocation may hold permissions for.
+    pub permissions_per_allocation: u32,
+    /// Channels an allocation may hold.
+    pub channels_per_allocation: u32,
+    /// The longest lifetime that is granted, in seconds.
+    pub max_lifetime_s: u32,
+    /// Relayed bits per second of the whole server, each direction.
+    pub bandwidth: Option<u64>,
+    /// Relayed bits per second of one allocation, each direction.
+    pub bandwidth_per_allocation: Option<u64>,
+    /// Error answers to one source that has not authenticated.
+    pub challenges: Option<Budget>,
+    /// Binding answers to one source.
+    pub bindings: Option<Budget>,
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// How fast it fills.
+    pub per_second: u32,
+    /// How much it holds.
+    pub burst: u32,
+}
+
+/// `[peers]`, checked. An address in `allow` is allowed, whatever `deny` or the built-in policy say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peers {
+    /// Ranges to relay to although they would be denied.
+    pub allow: Vec<IpNet>,
+    /// Ranges not to relay to.
+    pub deny: Vec<IpNet>,
+    /// Ports of peers to relay to.
+    pub ports: PortRange,
+}
+
+/// Checks `raw`; all problems are found at once. Also returns warnings: what works but is probably not meant.
+pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<String>), ConfigError> {
+    let mut findings = Findings { source, problems: Vec::new(), warnings: Vec::new() };
+    let realm = check_realm(&raw.server.realm, &mut findings);
+    let config = Config {
+        server: check_server(&raw.server, &realm, &mut findings),
+        listeners: check_listeners(&raw.listener, &mut findings),
+        relay: relay::check(&raw.relay, &raw.listener, &mut findings),
+        auth: auth::check(&raw.auth, &realm, &mut findings),
+        limits: check_limits(&raw.limits, raw.turn.channel_numbers, &mut findings),
+        peers: Peers {
+            allow: raw.peers.allow.iter().map(|cidr| cidr.0).collect(),
+            deny: raw.peers.deny.iter().map(|cidr| cidr.0).collect(),
+            ports: raw.peers.ports,
+        },
+        channel_numbers: raw.turn.channel_numbers,
+        log_level: raw.log.level,
+        log_format: raw.log.format,
+    };
+    match findings.problems.is_empty() {
+        true => Ok((config, findings.warnings)),
+        false => Err(ConfigError { problems: findings.problems }),
+    }
+}
+
+/// Collects what is found, with the place it was written at.
+struct Findings<'a> {
+    source: &'a Source,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl Findings<'_> {
+    fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let place = self.source.place_of(key);
+        self.problems.push(Problem { place, key: key.to_owned(), message: message.into() });
+    }
+
+    fn warning(&mut self, message: impl Into<String>) {
+        self.warnings.push(message.into());
+    }
+}
+
+/// RFC 8489 §14.9: fewer than 128 characters.
+const MAX_REALM_CHARS: usize = 127;
+/// From here on the 401 answers to unauthenticated requests get so large that they amplify (row L10 of the threats).
+const LONG_REALM_BYTES: usize = 24;
+
+fn check_realm(realm: &str, findings: &mut Findings<'_>) -> String {
+    let prepared = match name::opaque_string(realm) {
+        Ok(prepared) => prepared.into_owned(),
+        Err(bad) => {
+            findings.problem("server.realm", format!("not a realm: {bad}"));
+            return realm.to_owned();
+        }
+    };
+    if prepared.chars().count() > MAX_REALM_CHARS {
+        findings.problem("server.realm", format!("a realm has at most {MAX_REALM_CHARS} characters"));
+    } else if prepared.len() > LONG_REALM_BYTES {
+        findings.warning(format!(
+            "server.realm has {} bytes and is sent in every answer to an unauthenticated request, so those can be used \
+             to amplify traffic; a realm of up to {LONG_REALM_BYTES} bytes serves as well",
+            prepared.len()
+        ));
+    }
+    prepared
+}
+
+fn check_server(raw: &raw::Server, realm: &str, findings: &mut Findings<'_>) -> Server {
+    Server {
+        realm: realm.to_owned(),
+        state_dir: raw.state_dir.clone(),
+        workers: match raw.workers {
+            Workers::Auto => None,
+            Workers::Exactly(number) => Some(number),
+        },
+        receive_buffer: check_buffer("server.receive_buffer", raw.receive_buffer, findings),
+        send_buffer: check_buffer("server.send_buffer", raw.send_buffer, findings),
+    }
+}
+
+fn check_buffer(key: &str, size: Bytes, findings: &mut Findings<'_>) -> u32 {
+    // One datagram of the largest size must fit; the kernel takes the size as a signed 32-bit number and doubles it.
+    const SMALLEST: Bytes = Bytes(64 << 10);
+    const LARGEST: Bytes = Bytes(512 << 20);
+    if !(SMALLEST..=LARGEST).contains(&size) {
+        findings.problem(key, format!("{size} is out of range: expected {SMALLEST} to {LARGEST}"));
+    }
+    u32::try_from(size.0).unwrap_or(u32::MAX)
+}
+
+fn check_listeners(raw: &[raw::Listener], findings: &mut Findings<'_>) -> Vec<ListenAddress> {
+    if raw.is_empty() {
+        findings.problem("listener", "at least one listener is needed; without any the default is \":3478\"");
+    }
+    for (at, listener) in raw.iter().enumerate() {
+        let overlaps = |(_, other): &(usize, &raw::Listener)| {
+            other.address.covers(listener.address) || listener.address.covers(other.address)
+        };
+        if let Some((earlier, other)) = raw.iter().enumerate().take(at).find(overlaps) {
+            let message = format!(
+                "\"{}\" would be opened twice: listener {} is \"{}\"",
+                listener.address,
+                earlier + 1,
+                other.address
+            );
+            findings.problem(&format!("listener[{at}].address"), message);
+        }
+    }
+    raw.iter().map(|listener| listener.address).collect()
+}
+
+fn check_limits(raw: &raw::Limits, numbers: ChannelNumbers, findings: &mut Findings<'_>) -> Limits {
+    let channels = match numbers {
+        ChannelNumbers::Rfc8656 => 0x1000,
+        ChannelNumbers::Rfc5766 => 0x4000,
+    };
+    if raw.channels_per_allocation.0 > channels {
+        let message =
+            format!("there are {channels} channel numbers with turn.channel_numbers = \"{numbers}\"");
+        findings.problem("limits.channels_per_allocation", message);
+    }
+    // Clients refresh a minute before the end; less than that leaves them no time.
+    let lifetime = raw.max_lifetime;
+    let max_lifetime_s = u32::try_from(lifetime.0).ok().filter(|seconds| (120..=604_800).contains(seconds));
+    if max_lifetime_s.is_none() {
+        findings.problem("limits.max_lifetime", format!("{lifetime} is out of range: expected 2m to 1w"));
+    }
+    let count = |limit: Limit<Count>| limit.bound().map(|Count(count)| count);
+    let budget = |rate: Limit<PerSecond>, burst: Count| {
+        rate.bound().map(|PerSecond(per_second)| Budget { per_second, burst: burst.0 })
+    };
+    Limits {
+        allocations: count(raw.allocations),
+        allocations_per_user: count(raw.allocations_per_user),
+        allocations_per_ip: count(raw.allocations_per_ip),
+        permissions_per_allocation: raw.permissions_per_allocation.0,
+        channels_per_allocation: raw.channels_per_allocation.0,
+        max_lifetime_s: max_lifetime_s.unwrap_or_default(),
+        bandwidth: raw.bandwidth.bound().map(|rate| rate.0),
+        bandwidth_per_allocation: raw.bandwidth_per_allocation.bound().map(|rate| rate.0),
+        challenges: budget(raw.challenge_rate, raw.challenge_burst),
+        bindings: budget(raw.binding_rate, raw.binding_burst),
+    }
+}

@@ -1,0 +1,273 @@
+//! What is written: one struct per section, with the defaults of every key.
+//!
+//! `config/turnbridge.toml` shows the same keys to people; a test keeps the two alike.
+
+#![allow(
+    missing_docs,
+    reason = "each key is explained in config/turnbridge.toml, which a test keeps complete"
+)]
+
+use super::{
+    address::{Cidr, ExternalAddress, HostAddress, ListenAddress, PortRange},
+    choice::{ChannelNumbers, ExpiryRule, LogFormat, LogLevel, StateDir, Transport, Workers},
+    text::{many, one},
+    units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
+};
+use crate::auth::Secret;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A whole configuration. Serialising it gives the effective configuration, with secrets masked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The process as a whole.
+    pub server: Server,
+    /// Where clients are heard.
+    pub listener: Vec<Listener>,
+    /// Where peers are reached from.
+    pub relay: Relay,
+    /// Who may use the relay.
+    pub auth: Auth,
+    /// How much of it.
+    pub limits: Limits,
+    /// Who may be relayed to.
+    pub peers: Peers,
+    /// Leniency for old clients.
+    pub turn: Turn,
+    /// What is told to the operator.
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub realm: String,
+    #[serde(with = "one")]
+    pub state_dir: StateDir,
+    #[serde(with = "one")]
+    pub workers: Workers,
+    #[serde(with = "one")]
+    pub receive_buffer: Bytes,
+    #[serde(with = "one")]
+    pub send_buffer: Bytes,
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listener {
+    #[serde(with = "one")]
+    pub address: ListenAddress,
+    #[serde(with = "one")]
+    pub transport: Transport,
+}
+
+/// `[relay]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Relay {
+    #[serde(with = "many")]
+    pub addresses: Vec<HostAddress>,
+    #[serde(with = "many")]
+    pub external: Vec<ExternalAddress>,
+    #[serde(with = "one")]
+    pub ports: PortRange,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    pub secrets: Vec<MaskedSecret>,
+    pub secret_files: Vec<PathBuf>,
+    pub separator: char,
+    #[serde(with = "one")]
+    pub max_ttl: Limit<Seconds>,
+    #[serde(with = "one")]
+    pub expiry: ExpiryRule,
+    pub user: Vec<User>,
+}
+
+/// `[[auth.user]]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<MaskedSecret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<MaskedSecret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_sha256: Option<MaskedSecret>,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    #[serde(with = "one")]
+    pub allocations: Limit<Count>,
+    #[serde(with = "one")]
+    pub allocations_per_user: Limit<Count>,
+    #[serde(with = "one")]
+    pub allocations_per_ip: Limit<Count>,
+    #[serde(with = "one")]
+    pub permissions_per_allocation: Count,
+    #[serde(with = "one")]
+    pub channels_per_allocation: Count,
+    #[serde(with = "one")]
+    pub max_lifetime: Seconds,
+    #[serde(with = "one")]
+    pub bandwidth: Limit<BitsPerSecond>,
+    #[serde(with = "one")]
+    pub bandwidth_per_allocation: Limit<BitsPerSecond>,
+    #[serde(with = "one")]
+    pub challenge_rate: Limit<PerSecond>,
+    #[serde(with = "one")]
+    pub challenge_burst: Count,
+    #[serde(with = "one")]
+    pub binding_rate: Limit<PerSecond>,
+    #[serde(with = "one")]
+    pub binding_burst: Count,
+}
+
+/// `[peers]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Peers {
+    #[serde(with = "many")]
+    pub allow: Vec<Cidr>,
+    #[serde(with = "many")]
+    pub deny: Vec<Cidr>,
+    #[serde(with = "one")]
+    pub ports: PortRange,
+}
+
+/// `[turn]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Turn {
+    #[serde(with = "one")]
+    pub channel_numbers: ChannelNumbers,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    #[serde(with = "one")]
+    pub level: LogLevel,
+    #[serde(with = "one")]
+    pub format: LogFormat,
+}
+
+/// A secret that is read as text and written as a mask.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskedSecret(pub Secret);
+
+impl<'de> Deserialize<'de> for MaskedSecret {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(Secret::new(text)))
+    }
+}
+
+impl Serialize for MaskedSecret {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+// All defaults are here, and nowhere else.
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: Server::default(),
+            listener: vec![Listener::default()],
+            relay: Relay::default(),
+            auth: Auth::default(),
+            limits: Limits::default(),
+            peers: Peers::default(),
+            turn: Turn::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            realm: "turn".to_owned(),
+            state_dir: StateDir::Auto,
+            workers: Workers::Auto,
+            receive_buffer: Bytes(4 << 20),
+            send_buffer: Bytes(4 << 20),
+        }
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self { address: ListenAddress::All { port: 3478 }, transport: Transport::Udp }
+    }
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        let ports = PortRange::new(49_152, 65_535).expect("the dynamic ports are a range");
+        Self { addresses: Vec::new(), external: Vec::new(), ports }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            secrets: Vec::new(),
+            secret_files: Vec::new(),
+            separator: ':',
+            max_ttl: Limit::Unlimited,
+            expiry: ExpiryRule::Strict,
+            user: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            allocations: Limit::Unlimited,
+            allocations_per_user: Limit::At(Count(256)),
+            allocations_per_ip: Limit::At(Count(1024)),
+            permissions_per_allocation: Count(256),
+            channels_per_allocation: Count(256),
+            max_lifetime: Seconds(3600),
+            bandwidth: Limit::Unlimited,
+            bandwidth_per_allocation: Limit::Unlimited,
+            challenge_rate: Limit::At(PerSecond(100)),
+            challenge_burst: Count(500),
+            binding_rate: Limit::At(PerSecond(200)),
+            binding_burst: Count(1000),
+        }
+    }
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        let ports = PortRange::new(1, u16::MAX).expect("all ports are a range");
+        Self { allow: Vec::new(), deny: Vec::new(), ports }
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { channel_numbers: ChannelNumbers::Rfc8656 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Auto }
+    }
+}

@@ -1,0 +1,432 @@
+use super::*;
+use crate::auth::{Secret, users::User};
+use std::{net::IpAddr, path::PathBuf};
+
+/// A directory of its own for each test, gone at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("turnbridge-config-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        set_mode(&path, 0o600);
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(path, permissions).unwrap();
+}
+
+fn load_text(name: &str, text: &str) -> Result<Loaded, ConfigError> {
+    let directory = Directory::new(name);
+    let file = directory.write("t.toml", text);
+    load(Inputs { file: Some(file), overrides: Vec::new() })
+}
+
+/// The whole error text, with the directory cut away.
+fn error_of(name: &str, text: &str) -> String {
+    let Err(error) = load_text(name, text) else { panic!("{name} was accepted") };
+    let text = error.to_string();
+    let directory = text.split("t.toml").next().unwrap().rsplit('\n').next().unwrap().to_owned();
+    text.replace(&directory, "")
+}
+
+fn warnings_of(name: &str, text: &str) -> Vec<String> {
+    load_text(name, text).unwrap_or_else(|error| panic!("{name}: {error}")).warnings
+}
+
+#[test]
+fn without_a_file_the_defaults_are_a_working_configuration() {
+    let loaded = load(Inputs::default()).unwrap();
+    assert_eq!(loaded.raw, raw::Config::default());
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    assert_eq!(loaded.config.listeners, [address::ListenAddress::All { port: 3478 }]);
+    assert!(loaded.config.auth.is_empty());
+    assert_eq!(loaded.config.server.realm, "turn");
+    assert_eq!(loaded.config.relay.ports.ports(), 49_152..=65_535);
+    assert_eq!(loaded.config.limits.challenges, Some(checked::Budget { per_second: 100, burst: 500 }));
+}
+
+const SHIPPED: &str = include_str!("../../config/turnbridge.toml");
+
+#[test]
+fn the_shipped_file_has_every_key_with_its_default() {
+    assert_eq!(toml::from_str::<raw::Config>(SHIPPED).unwrap(), raw::Config::default());
+    let written = toml::from_str::<toml::Table>(SHIPPED).unwrap();
+    let mut defaults = toml::Table::try_from(raw::Config::default()).unwrap();
+    // An empty list here and a section of the same name could not stand in one file; the next test has the users.
+    defaults["auth"].as_table_mut().unwrap().remove("user");
+    assert_eq!(key_paths("", &written), key_paths("", &defaults));
+}
+
+#[test]
+fn the_shipped_file_shows_every_key_of_a_user() {
+    let (_, example) = SHIPPED.split_once("# [[auth.user]]").unwrap();
+    let (example, _) = example.split_once("[limits]").unwrap();
+    let keys =
+        example.lines().filter_map(|line| line.strip_prefix("# ")?.split_once(" = ")).map(|(key, _)| key);
+    let secret = || Some(raw::MaskedSecret(Secret::new("x")));
+    let all = raw::User { name: "x".into(), password: secret(), key: secret(), key_sha256: secret() };
+    let mut expected: Vec<_> = toml::Table::try_from(all).unwrap().into_iter().map(|(key, _)| key).collect();
+    let mut keys: Vec<_> = keys.map(str::to_owned).collect();
+    keys.sort();
+    expected.sort();
+    assert_eq!(keys, expected);
+}
+
+fn key_paths(prefix: &str, table: &toml::Table) -> Vec<String> {
+    let paths = table.iter().flat_map(|(key, value)| match value.as_table() {
+        Some(inner) => key_paths(&format!("{prefix}{key}."), inner),
+        None => vec![format!("{prefix}{key}")],
+    });
+    let mut paths: Vec<String> = paths.collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
+    assert_eq!(
+        error_of("unknown-key", "[server]\nrealm = \"x\"\nwrokers = 2\n"),
+        "t.toml:3:1: server.wrokers: `wrokers` is not a known key; did you mean `workers`?
+  known here: realm, state_dir, workers, receive_buffer, send_buffer
+  |
+3 | wrokers = 2
+  | ^^^^^^^"
+    );
+    assert_eq!(
+        error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
+        "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
+  known here: server, listener, relay, auth, limits, peers, turn, log
+  |
+2 | [[listeners]]
+  |   ^^^^^^^^^"
+    );
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_its_line_and_what_is_accepted() {
+    assert_eq!(
+        error_of("wrong-unit", "[limits]\n  max_lifetime = \"10 parsecs\"\n"),
+        "t.toml:2:18: limits.max_lifetime: \"10 parsecs\" is not a duration: expected a whole number of s, m, h, d or w, like \"30s\", \"10m\" or \"1h30m\"
+  |
+2 |   max_lifetime = \"10 parsecs\"
+  |                  ^^^^^^^^^^^^"
+    );
+    assert_eq!(
+        error_of("transport", "[[listener]]\naddress = \":3478\"\ntransport = \"tcp\"\n"),
+        "t.toml:3:13: listener[0].transport: \"tcp\" listeners are not available in this version: expected \"udp\"
+  |
+3 | transport = \"tcp\"
+  |             ^^^^^"
+    );
+    assert_eq!(
+        error_of("wrong-type", "[log]\nlevel = true\n"),
+        "t.toml:2:9: log.level: boolean `true`, expected text in quotes
+  |
+2 | level = true
+  |         ^^^^"
+    );
+    assert_eq!(
+        error_of("not-a-list", "[peers]\ndeny = \"10.0.0.0/8\"\n"),
+        "t.toml:2:8: peers.deny: string \"10.0.0.0/8\", expected a list in brackets
+  |
+2 | deny = \"10.0.0.0/8\"
+  |        ^^^^^^^^^^^^"
+    );
+}
+
+#[test]
+fn p17_a_malformed_range_names_its_own_line() {
+    assert_eq!(
+        error_of("cidr", "[peers]\ndeny = [\n  \"192.0.2.0/24\",\n  \"10.0.0.0/33\",\n]\n"),
+        "t.toml:4:3: peers.deny[1]: \"10.0.0.0/33\" is not an address range: expected one like \"10.0.0.0/8\" or \"2001:db8::/32\"
+  |
+4 |   \"10.0.0.0/33\",
+  |   ^^^^^^^^^^^^^"
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_shown_where_it_stops_being_it() {
+    assert_eq!(
+        error_of("syntax", "[server]\nrealm = turn\n"),
+        "t.toml:2:9: text must be in quotes
+  |
+2 | realm = turn
+  |         ^^^^"
+    );
+    assert!(
+        error_of("unquoted", "[server]\nrealm = example\n").starts_with("t.toml:2:9: text must be in quotes")
+    );
+    assert_eq!(
+        error_of("duplicate", "[log]\nlevel = \"info\"\nlevel = \"warn\"\n"),
+        "t.toml:3:1: duplicate key
+  |
+3 | level = \"warn\"
+  | ^^^^^"
+    );
+}
+
+#[test]
+fn no_error_shows_a_secret() {
+    let cases = [
+        ("not a list", "[auth]\nsecrets = \"hidden\"\n", "auth.secrets: expected a list in brackets"),
+        ("no quote", "[auth]\nsecrets = [\"hidden]\n", "t.toml:2:"),
+        ("no quotes", "[auth]\nsecrets = [\n  hidden,\n]\n", "t.toml:3:"),
+        ("misspelt", "[auth]\nsecert = \"hidden\"\n", "did you mean `secrets`?"),
+        (
+            "one word",
+            "[[auth.user]]\nname = \"bob\"\npassword = [\"hidden\"]\n",
+            "auth.user[0].password: expected",
+        ),
+        (
+            "unknown in user",
+            "[[auth.user]]\nname = \"bob\"\npasword = \"hidden\"\n",
+            "did you mean `password`?",
+        ),
+        ("bad key", "[[auth.user]]\nname = \"bob\"\nkey = \"hidden\"\n", "expected 32 hexadecimal digits"),
+        (
+            "bad password",
+            "[[auth.user]]\nname = \"bob\"\npassword = \"hidden\\n\"\n",
+            "not a password: it contains",
+        ),
+        ("inline", "auth = { secrets = [\"hidden\"], user = 3 }\n", "auth.user: expected a list in brackets"),
+        ("user as text", "[auth]\nuser = \"bob:hidden\"\n", "auth.user: expected a list in brackets"),
+        ("users as text", "[auth]\nuser = [\"bob:hidden\"]\n", "auth.user[0]: expected"),
+        ("auth as text", "auth = \"hidden\"\n", "auth: expected"),
+        ("number", "[auth]\nsecrets = [4815162342]\n", "auth.secrets[0]: expected a string"),
+    ];
+    for (name, text, expected) in cases {
+        let message = error_of("secret", text);
+        assert!(message.contains(expected), "{name}: {message}");
+        assert!(!message.contains("hidden") && !message.contains("4815162342"), "{name}: {message}");
+    }
+}
+
+#[test]
+fn values_that_do_not_go_together_are_refused() {
+    let cases = [
+        (
+            "[[listener]]\n[[listener]]\naddress = \"0.0.0.0:3478\"",
+            "t.toml:3:11: listener[1].address: \"0.0.0.0:3478\" would be opened twice: listener 1 is \":3478\"",
+        ),
+        ("listener = []", "t.toml:1:12: listener: at least one listener is needed"),
+        (
+            "[server]\nrealm = \"a\\nb\"",
+            "t.toml:2:9: server.realm: not a realm: it contains a control or invisible character",
+        ),
+        ("[server]\nrealm = \"\"", "server.realm: not a realm: it is empty"),
+        (
+            "[server]\nreceive_buffer = \"1 kB\"",
+            "server.receive_buffer: 1 kB is out of range: expected 64 KiB to 512 MiB",
+        ),
+        ("[limits]\nmax_lifetime = \"1m\"", "limits.max_lifetime: 1m is out of range: expected 2m to 1w"),
+        (
+            "[limits]\nchannels_per_allocation = 4097",
+            "limits.channels_per_allocation: there are 4096 channel numbers with turn.channel_numbers = \"rfc8656\"",
+        ),
+        ("[auth]\nsecrets = [\"\"]", "auth.secrets[0]: the secret is empty"),
+        (
+            "[auth]\nseparator = \"1\"",
+            "auth.separator: expected one character that is neither a digit nor invisible",
+        ),
+        ("[auth]\nsecret_files = [\"no-such-file\"]", "no-such-file cannot be read"),
+        ("[[auth.user]]\nname = \"bob\"", "auth.user[0].name: \"bob\" has neither `password` nor `key`"),
+        ("[[auth.user]]\npassword = \"x\"", "auth.user[0]: the key `name` is missing"),
+        (
+            "[[auth.user]]\nname = \"bob\"\npassword = \"x\"\nkey = \"y\"",
+            "auth.user[0].password: a user has a password or keys, not both",
+        ),
+        (
+            "[[auth.user]]\nname = \"bob\"\npassword = \"x\"\n[[auth.user]]\nname = \"bob\"\npassword = \"y\"",
+            "t.toml:5:8: auth.user[1].name: there is a user \"bob\" already",
+        ),
+        ("[relay]\naddresses = [\"10.0.0.1\", \"10.0.0.1\"]", "relay.addresses[1]: 10.0.0.1 is listed twice"),
+        (
+            "[relay]\nexternal = [\"203.0.113.1\", \"203.0.113.2\"]",
+            "relay.external[1]: a second external address of this family",
+        ),
+        (
+            "[relay]\nexternal = [\"203.0.113.1/10.0.0.1\", \"203.0.113.1/10.0.0.2\"]",
+            "relay.external[1]: 203.0.113.1 is listed twice",
+        ),
+        (
+            "[relay]\nexternal = [\"203.0.113.1/10.0.0.1\", \"203.0.113.2/10.0.0.1\"]",
+            "relay.external[1]: 10.0.0.1 has an external address already",
+        ),
+        (
+            "[relay]\naddresses = [\"10.0.0.1\"]\nexternal = [\"203.0.113.1/10.0.0.2\"]",
+            "relay.external[0]: 10.0.0.2 is not one of relay.addresses",
+        ),
+        (
+            "[relay]\naddresses = [\"10.0.0.1\", \"10.0.0.2\"]\nexternal = [\"203.0.113.1\"]",
+            "relay.external[0]: relay.addresses has several addresses of this family",
+        ),
+    ];
+    for (text, expected) in cases {
+        let message = error_of("together", text);
+        assert!(message.contains(expected), "{text}\n{message}");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let message = error_of("many", "[server]\nrealm = \"\"\n[limits]\nmax_lifetime = \"1m\"\n");
+    assert!(
+        message.contains("t.toml:2:9: server.realm") && message.contains("t.toml:4:16: limits.max_lifetime"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = load(Inputs { file: Some("/no/such/file".into()), overrides: Vec::new() }).unwrap_err();
+    assert!(error.to_string().starts_with("/no/such/file: cannot be read: "), "{error}");
+}
+
+#[test]
+fn an_override_goes_over_the_file_and_the_later_one_over_the_earlier() {
+    let directory = Directory::new("override");
+    let file = directory.write("t.toml", "[server]\nrealm = \"file\"\n[log]\nlevel = \"warn\"\n");
+    let over = |key: &str, value: &str, origin: &str| Override {
+        key: key.to_owned(),
+        value: toml::Value::String(value.to_owned()),
+        origin: origin.to_owned(),
+    };
+    let load_with = |overrides| load(Inputs { file: Some(file.clone()), overrides });
+    let loaded = load_with(vec![
+        over("log.level", "debug", "TURNBRIDGE_LOG__LEVEL"),
+        over("log.level", "trace", "--log-level"),
+        over("limits.max_lifetime", "30m", "TURNBRIDGE_LIMITS__MAX_LIFETIME"),
+        over("server.workers", "3", "TURNBRIDGE_SERVER__WORKERS"),
+    ])
+    .unwrap();
+    assert_eq!(loaded.config.server.realm, "file");
+    assert_eq!(loaded.config.log_level, choice::LogLevel::Trace);
+    assert_eq!(loaded.config.limits.max_lifetime_s, 1800);
+    assert_eq!(loaded.config.server.workers.map(std::num::NonZero::get), Some(3));
+
+    let syntactic = load_with(vec![over("log.level", "loud", "TURNBRIDGE_LOG__LEVEL")]).unwrap_err();
+    assert!(
+        syntactic.to_string().starts_with("TURNBRIDGE_LOG__LEVEL: \"loud\" is not known here"),
+        "{syntactic}"
+    );
+    let semantic = load_with(vec![over("server.realm", "", "--realm")]).unwrap_err();
+    assert_eq!(semantic.to_string(), "--realm: not a realm: it is empty");
+}
+
+#[test]
+fn secrets_come_inline_and_from_files_beside_the_configuration() {
+    let directory = Directory::new("secrets");
+    directory.write("one", "secret from a file\r\n");
+    let file = directory
+        .write("t.toml", "[auth]\nsecrets = [\"secret written inline\"]\nsecret_files = [\"one\"]\n");
+    let loaded = load(Inputs { file: Some(file.clone()), overrides: Vec::new() }).unwrap();
+    let secrets: Vec<_> = loaded.config.auth.secrets.iter().map(|named| named.secret.expose()).collect();
+    assert_eq!(secrets, ["secret written inline", "secret from a file"]);
+    assert_eq!(loaded.config.auth.secrets[1].name, directory.0.join("one").display().to_string());
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+
+    set_mode(&directory.0.join("one"), 0o644);
+    set_mode(&file, 0o604);
+    let warnings = load(Inputs { file: Some(file), overrides: Vec::new() }).unwrap().warnings;
+    let readable = |name: &str| {
+        format!("{} can be read by every user of this host; chmod o-r it", directory.0.join(name).display())
+    };
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("t.toml holds secrets and can be read by every user"));
+    assert_eq!(warnings[1], readable("one"));
+}
+
+#[test]
+fn static_users_get_the_keys_of_the_realm() {
+    let key = "8493fbc53ba582fb4c044c456bdc40eb";
+    let text = format!(
+        "[server]\nrealm = \"realm\"\n[[auth.user]]\nname = \"user\"\nkey = \"{key}\"\n[[auth.user]]\nname = \"bob\"\npassword = \"pw\"\n"
+    );
+    let config = load_text("users", &text).unwrap().config;
+    let names: Vec<_> = config.auth.users.iter().map(|User { name, .. }| name.as_str()).collect();
+    assert_eq!(names, ["user", "bob"]);
+    let authenticator = config.auth.authenticator(&config.server.realm);
+    let user = authenticator.find(b"user", 0).unwrap().next().unwrap();
+    // The MD5 of user:realm:pass (RFC 8489 §9.2.2).
+    let expected = crate::auth::Key::derive(crate::auth::PasswordAlgorithm::Md5, "user", "realm", b"pass");
+    assert_eq!(user.key(crate::auth::PasswordAlgorithm::Md5), Some(expected));
+}
+
+#[test]
+fn what_works_but_is_not_meant_is_warned_of() {
+    let cases = [
+        ("[auth]\nsecrets = [\"short\"]", "auth.secrets[0] is shorter than 16 bytes and could be guessed"),
+        (
+            "[auth]\nsecrets = [\"0123456789abcdef\", \"0123456789abcdef\"]",
+            "auth.secrets[1] is the same secret as auth.secrets[0]",
+        ),
+        (
+            "[relay]\nports = \"1024-65535\"",
+            "port 3478 of listener 1 lies within relay.ports = \"1024-65535\", so one relay port fewer can be used",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(warnings_of("warned", text), [expected]);
+    }
+}
+
+#[test]
+fn l10_a_long_realm_is_warned_of_and_a_too_long_one_refused() {
+    let realm = |length: usize| format!("[server]\nrealm = \"{}\"\n", "r".repeat(length));
+    assert_eq!(warnings_of("realm", &realm(24)), Vec::<String>::new());
+    assert!(warnings_of("realm", &realm(25))[0].contains("server.realm has 25 bytes"));
+    assert!(warnings_of("realm", &realm(127))[0].contains("server.realm has 127 bytes"));
+    assert!(error_of("realm", &realm(128)).contains("a realm has at most 127 characters"));
+}
+
+#[test]
+fn the_effective_configuration_masks_secrets_and_reads_back() {
+    let text = "[auth]\nsecrets = [\"hidden-hidden-hidden\"]\n[[auth.user]]\nname = \"bob\"\npassword = \"hidden\"\n";
+    let loaded = load_text("effective", text).unwrap();
+    let shown = toml::to_string(&loaded.raw).unwrap();
+    assert!(
+        !shown.contains("hidden")
+            && shown.contains("secrets = [\"***\"]")
+            && shown.contains("password = \"***\""),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("max_lifetime = \"1h\"") && shown.contains("allocations_per_user = 256"),
+        "{shown}"
+    );
+    let mut again: raw::Config = toml::from_str(&shown).unwrap();
+    again.auth = loaded.raw.auth.clone();
+    assert_eq!(again, loaded.raw);
+    assert!(!format!("{loaded:?}").contains("hidden"));
+}
+
+#[test]
+fn external_addresses_replace_the_local_ones_of_their_family() {
+    let text = "[relay]\nexternal = [\"203.0.113.1/10.0.0.1\", \"203.0.113.9\", \"2001:db8::1\"]\n";
+    let external = load_text("external", text).unwrap().config.relay.external;
+    let cases = [("10.0.0.1", "203.0.113.1"), ("10.0.0.2", "203.0.113.9"), ("fd00::1", "2001:db8::1")];
+    for (local, expected) in cases {
+        let local: IpAddr = local.parse().unwrap();
+        assert_eq!(external.advertised(local).to_string(), expected);
+    }
+    let only_v4 =
+        load_text("external", "[relay]\nexternal = [\"203.0.113.9\"]\n").unwrap().config.relay.external;
+    assert_eq!(only_v4.advertised("fd00::1".parse().unwrap()).to_string(), "fd00::1");
+}

@@ -1,0 +1,193 @@
+//! Which addresses come of a configuration on a given host, and which of them clients and peers are told.
+
+use crate::config::{
+    Config,
+    address::ListenAddress,
+    checked::{External, Relay},
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// The addresses of a server: where it listens, where it relays from, and what that is called outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advert {
+    /// One socket address for each local address a listener stands for, each once.
+    pub listeners: Vec<SocketAddr>,
+    /// The addresses to relay from.
+    pub relays: Vec<RelayAddress>,
+}
+
+/// A local address to relay from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayAddress {
+    /// What sockets are bound to.
+    pub local: IpAddr,
+    /// What a client is told, and peers see.
+    pub advertised: IpAddr,
+}
+
+impl Advert {
+    /// What `config` means on a host that has the addresses `host`.
+    pub fn of(config: &Config, host: &[IpAddr]) -> Self {
+        let mut listeners = Vec::new();
+        for address in config.listeners.iter().flat_map(|listener| expand(*listener, host)) {
+            if !listeners.contains(&address) || address.port() == 0 {
+                listeners.push(address);
+            }
+        }
+        let advertised =
+            |local: IpAddr| RelayAddress { local, advertised: config.relay.external.advertised(local) };
+        Self { listeners, relays: relay_addresses(&config.relay, host).into_iter().map(advertised).collect() }
+    }
+
+    /// The addresses for a client's configuration, as seen from outside: one for each family, since each one more
+    /// only makes ICE slower. Loopback counts only when there is nothing else.
+    pub fn client_addresses(&self, external: &External) -> Vec<SocketAddr> {
+        let outside =
+            |address: &SocketAddr| SocketAddr::new(external.advertised(address.ip()), address.port());
+        let pick = |v4: bool, loopback: bool| {
+            let fits =
+                |address: &&SocketAddr| address.is_ipv4() == v4 && address.ip().is_loopback() == loopback;
+            self.listeners.iter().find(fits).map(outside)
+        };
+        let real: Vec<_> = [pick(true, false), pick(false, false)].into_iter().flatten().collect();
+        if real.is_empty() {
+            [pick(true, true), pick(false, true)].into_iter().flatten().collect()
+        } else {
+            real
+        }
+    }
+}
+
+/// The local addresses that one listener of the configuration stands for.
+fn expand(listener: ListenAddress, host: &[IpAddr]) -> Vec<SocketAddr> {
+    let port = listener.port();
+    let of_host = |wanted: fn(&IpAddr) -> bool| {
+        host.iter().filter(|ip| wanted(ip)).map(|ip| SocketAddr::new(*ip, port)).collect()
+    };
+    match listener {
+        ListenAddress::All { .. } => of_host(|_| true),
+        ListenAddress::AllV4 { .. } => of_host(IpAddr::is_ipv4),
+        ListenAddress::AllV6 { .. } => of_host(IpAddr::is_ipv6),
+        ListenAddress::One(address) => vec![address],
+    }
+}
+
+/// The configured addresses, or all of the host's except loopback; loopback for a family that has no other.
+fn relay_addresses(relay: &Relay, host: &[IpAddr]) -> Vec<IpAddr> {
+    if !relay.addresses.is_empty() {
+        return relay.addresses.clone();
+    }
+    [IpAddr::is_ipv4, IpAddr::is_ipv6]
+        .into_iter()
+        .flat_map(|family| relay_addresses_of(family, relay, host))
+        .collect()
+}
+
+fn relay_addresses_of(family: fn(&IpAddr) -> bool, relay: &Relay, host: &[IpAddr]) -> Vec<IpAddr> {
+    let of_family = || host.iter().copied().filter(family);
+    let usable: Vec<IpAddr> = of_family().filter(|ip| !ip.is_loopback()).collect();
+    if usable.is_empty() {
+        return of_family().collect();
+    }
+    let pairs = || relay.external.pairs().iter().filter(|pair| family(&pair.public));
+    if pairs().all(|pair| pair.private.is_some()) {
+        return usable;
+    }
+    // One external address that names no local one: two local addresses behind it would hand out the same ports
+    // twice. The first is that of the first interface, which bridges of containers come after.
+    let named = |ip: &IpAddr| pairs().any(|pair| pair.private == Some(*ip));
+    let unnamed = usable.iter().copied().find(|ip| !named(ip));
+    usable.iter().copied().filter(|ip| named(ip) || Some(*ip) == unnamed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Inputs, Override, load};
+
+    fn advert(settings: &[(&str, &str)], host: &[&str]) -> (Advert, Config) {
+        let overrides = settings.iter().map(|(key, value)| {
+            let table: toml::Table = toml::from_str(&format!("v = {value}")).unwrap();
+            Override { key: (*key).into(), value: table["v"].clone(), origin: "test".into() }
+        });
+        let config = load(Inputs { file: None, overrides: overrides.collect() }).unwrap().config;
+        let host: Vec<IpAddr> = host.iter().map(|ip| ip.parse().unwrap()).collect();
+        (Advert::of(&config, &host), config)
+    }
+
+    const HOST: [&str; 5] = ["127.0.0.1", "::1", "10.0.0.5", "172.17.0.1", "2001:db8::5"];
+
+    #[test]
+    fn a_wildcard_listens_on_every_address_of_its_family() {
+        let cases = [
+            (
+                r#"[{ address = ":3478" }]"#,
+                "127.0.0.1:3478 [::1]:3478 10.0.0.5:3478 172.17.0.1:3478 [2001:db8::5]:3478",
+            ),
+            (r#"[{ address = "0.0.0.0:53" }]"#, "127.0.0.1:53 10.0.0.5:53 172.17.0.1:53"),
+            (r#"[{ address = "[::]:53" }]"#, "[::1]:53 [2001:db8::5]:53"),
+            (r#"[{ address = "10.0.0.5:1" }, { address = "10.0.0.5:2" }]"#, "10.0.0.5:1 10.0.0.5:2"),
+        ];
+        for (listener, expected) in cases {
+            let (advert, _) = advert(&[("listener", listener)], &HOST);
+            let shown: Vec<_> = advert.listeners.iter().map(SocketAddr::to_string).collect();
+            assert_eq!(shown.join(" "), expected, "{listener}");
+        }
+    }
+
+    #[test]
+    fn relays_use_what_the_host_has_under_its_external_name() {
+        let cases: &[(&str, &[&str], &[&str], &str)] = &[
+            (
+                "loopback only where there is nothing else",
+                &[],
+                &["127.0.0.1", "::1", "10.0.0.5"],
+                "10.0.0.5=10.0.0.5 ::1=::1",
+            ),
+            ("only one family", &[], &["127.0.0.1", "10.0.0.5"], "10.0.0.5=10.0.0.5"),
+            ("nothing but loopback", &[], &["127.0.0.1"], "127.0.0.1=127.0.0.1"),
+            ("all addresses", &[], &HOST, "10.0.0.5=10.0.0.5 172.17.0.1=172.17.0.1 2001:db8::5=2001:db8::5"),
+            ("one external", &["203.0.113.7"], &HOST, "10.0.0.5=203.0.113.7 2001:db8::5=2001:db8::5"),
+            (
+                "a pair",
+                &["203.0.113.7/172.17.0.1"],
+                &HOST,
+                "10.0.0.5=10.0.0.5 172.17.0.1=203.0.113.7 2001:db8::5=2001:db8::5",
+            ),
+            (
+                "a pair and one for the rest",
+                &["203.0.113.7/10.0.0.5", "203.0.113.8", "2001:db8::7"],
+                &HOST,
+                "10.0.0.5=203.0.113.7 172.17.0.1=203.0.113.8 2001:db8::5=2001:db8::7",
+            ),
+        ];
+        for (name, external, host, expected) in cases {
+            let (advert, _) = advert(&[("relay.external", &format!("{external:?}"))], host);
+            let shown: Vec<_> =
+                advert.relays.iter().map(|relay| format!("{}={}", relay.local, relay.advertised)).collect();
+            assert_eq!(shown.join(" "), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn configured_relay_addresses_are_taken_as_they_are() {
+        let (advert, _) = advert(&[("relay.addresses", r#"["127.0.0.1"]"#)], &HOST);
+        assert_eq!(advert.relays.len(), 1);
+        assert!(advert.relays[0].local.is_loopback());
+    }
+
+    #[test]
+    fn clients_are_told_one_address_of_each_family_and_loopback_only_without_another() {
+        let cases: &[(&[&str], &[&str], &str)] = &[
+            (&[], &HOST, "10.0.0.5:3478 [2001:db8::5]:3478"),
+            (&["203.0.113.7"], &HOST, "203.0.113.7:3478 [2001:db8::5]:3478"),
+            (&[], &["127.0.0.1", "::1"], "127.0.0.1:3478 [::1]:3478"),
+        ];
+        for (external, host, expected) in cases {
+            let (advert, config) = advert(&[("relay.external", &format!("{external:?}"))], host);
+            let shown = advert.client_addresses(&config.relay.external);
+            let shown: Vec<_> = shown.iter().map(SocketAddr::to_string).collect();
+            assert_eq!(shown.join(" "), *expected);
+        }
+    }
+}

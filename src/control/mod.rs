@@ -1,0 +1,9 @@
+//! Everything that is not packets: start, state that is kept, what operators are told.
+
+pub mod advert;
+pub mod first_minute;
+pub mod ice_servers;
+pub mod logging;
+pub mod server;
+pub mod state;
+pub mod utc;

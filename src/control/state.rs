@@ -1,0 +1,219 @@
+//! The directory in which the server keeps what it makes itself: the secret of a server that was given none.
+
+use crate::{
+    auth::{Secret, encoding},
+    config::choice,
+};
+use std::{
+    ffi::OsString,
+    fmt, fs,
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// What of the environment decides where the directory is.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// `$STATE_DIRECTORY`, set by systemd.
+    pub state_directory: Option<OsString>,
+    /// `$XDG_STATE_HOME`.
+    pub xdg_state_home: Option<OsString>,
+    /// `$HOME`.
+    pub home: Option<OsString>,
+    /// Whether this process is root's.
+    pub is_root: bool,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_this_process() -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self {
+            state_directory: variable("STATE_DIRECTORY"),
+            xdg_state_home: variable("XDG_STATE_HOME"),
+            home: variable("HOME"),
+            is_root: is_root(),
+        }
+    }
+}
+
+/// A secret that the server made, now or at an earlier start.
+#[derive(Clone, Debug)]
+pub struct OwnSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// The file it is kept in.
+    pub path: PathBuf,
+    /// What an operator should know about it, each a sentence.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no secret.
+#[derive(Debug)]
+pub struct StateError {
+    /// Whether the cause is a missing permission, for the exit code.
+    pub no_permission: bool,
+    message: String,
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StateError {}
+
+/// The secret for a server to start with: the one that is kept, or else a new one. With an automatic directory, the
+/// first of the candidates that can be used is; falling back is noted.
+pub fn keep_secret(setting: &choice::StateDir, around: &Surroundings) -> Result<OwnSecret, StateError> {
+    let mut failures: Vec<(PathBuf, io::Error)> = Vec::new();
+    for directory in candidates(setting, around) {
+        match read_or_make(&directory) {
+            Ok(mut own) => {
+                let fell_back = failures.iter().map(|(path, error)| {
+                    format!(
+                        "{} cannot keep the secret ({error}); it is kept in {} instead",
+                        path.display(),
+                        directory.display()
+                    )
+                });
+                own.notes.extend(fell_back);
+                return Ok(own);
+            }
+            Err(error) => failures.push((directory, error)),
+        }
+    }
+    Err(nowhere("no directory can keep the server's secret", failures))
+}
+
+/// The secret a running server keeps, for the commands beside it; never makes one.
+pub fn find_secret(setting: &choice::StateDir, around: &Surroundings) -> Result<OwnSecret, StateError> {
+    let mut failures = Vec::new();
+    for directory in candidates(setting, around) {
+        match read_secret(&directory.join(SECRET_FILE)) {
+            Ok(own) => return Ok(own),
+            Err(error) => failures.push((directory.join(SECRET_FILE), error)),
+        }
+    }
+    Err(nowhere("no secret is configured, and the server has not made one yet", failures))
+}
+
+const SECRET_FILE: &str = "secret";
+/// 256 bits, as hexadecimal.
+const SECRET_BYTES: usize = 32;
+
+fn candidates(setting: &choice::StateDir, around: &Surroundings) -> Vec<PathBuf> {
+    if let choice::StateDir::At(path) = setting {
+        return vec![path.clone()];
+    }
+    // systemd gives a list with colons when a unit has several; the first is the unit's own.
+    let systemd = around.state_directory.as_ref().and_then(|list| std::env::split_paths(list).next());
+    let xdg = around.xdg_state_home.as_ref().map(|home| Path::new(home).join("turnbridge"));
+    let root = around.is_root.then(|| PathBuf::from("/var/lib/turnbridge"));
+    let home = around.home.as_ref().map(|home| Path::new(home).join(".local/state/turnbridge"));
+    let found = [systemd, xdg, root, home].into_iter().flatten();
+    // A relative path would be another directory at each start (and the XDG specification has it ignored).
+    found.filter(|path| path.is_absolute()).collect()
+}
+
+fn read_or_make(directory: &Path) -> io::Result<OwnSecret> {
+    let path = directory.join(SECRET_FILE);
+    match read_secret(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            create_directory(directory)?;
+            make_secret(&path)?;
+            // Another process may have been quicker; what is there now counts.
+            let mut own = read_secret(&path)?;
+            own.notes.push(format!("a new secret was made and is kept in {}", path.display()));
+            Ok(own)
+        }
+        other => other,
+    }
+}
+
+fn read_secret(path: &Path) -> io::Result<OwnSecret> {
+    let text = Zeroizing::new(fs::read_to_string(path)?);
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.len() < 16 {
+        let message = format!("{} does not hold a secret; remove it to have a new one made", path.display());
+        return Err(io::Error::new(ErrorKind::InvalidData, message));
+    }
+    let notes = close_to_others(path)?.into_iter().collect();
+    Ok(OwnSecret { secret: Secret::new(secret), path: path.to_owned(), notes })
+}
+
+/// Written beside and linked to its name when complete, so that nobody ever reads half a secret, and of two servers
+/// that start at once one secret wins.
+fn make_secret(path: &Path) -> io::Result<()> {
+    let text = Zeroizing::new(random_hex::<SECRET_BYTES>()? + "\n");
+    // A name of its own: process ids repeat, above all in containers.
+    let beside = path.with_extension(random_hex::<8>()?);
+    let written = create_private(&beside).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    let linked = written.and_then(|()| match fs::hard_link(&beside, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        // Not every file system has links; a rename is as atomic, only the last of two servers wins.
+        Err(_) => fs::rename(&beside, path),
+        Ok(()) => Ok(()),
+    });
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound && linked.is_ok() => Err(error),
+        _ => linked,
+    }
+}
+
+fn random_hex<const BYTES: usize>() -> io::Result<String> {
+    let mut random = Zeroizing::new([0; BYTES]);
+    getrandom::fill(random.as_mut_slice()).map_err(io::Error::other)?;
+    Ok(encoding::hex(random.as_slice()))
+}
+
+fn nowhere(what: &str, failures: Vec<(PathBuf, io::Error)>) -> StateError {
+    let no_permission = failures.iter().any(|(_, error)| {
+        matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+    });
+    let tried: Vec<_> =
+        failures.iter().map(|(path, error)| format!("\n  {}: {error}", path.display())).collect();
+    let tried = if tried.is_empty() {
+        "\n  neither $HOME nor $STATE_DIRECTORY is set".to_owned()
+    } else {
+        tried.concat()
+    };
+    let message = format!("{what}:{tried}\n  name a directory with --state-dir, or a secret in [auth]");
+    StateError { no_permission, message }
+}
+
+fn create_directory(path: &Path) -> io::Result<()> {
+    std::os::unix::fs::DirBuilderExt::mode(fs::DirBuilder::new().recursive(true), 0o700).create(path)
+}
+
+fn create_private(path: &Path) -> io::Result<fs::File> {
+    std::os::unix::fs::OpenOptionsExt::mode(fs::File::options().write(true).create_new(true), 0o600)
+        .open(path)
+}
+
+/// Takes the file away from other users of the host, and says so when it was open to them.
+fn close_to_others(path: &Path) -> io::Result<Option<String>> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(None);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    let path = path.display();
+    Ok(Some(format!(
+        "{path} had mode {mode:03o} and now has 600; remove it to have a new secret made, if others may have read it"
+    )))
+}
+
+/// Linux tells by /proc who we are; elsewhere root can name a directory.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! The record of one allocation (RFC 8656 §3.2).
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use super::Family;
+use super::answer::Addressee;
+use super::bucket::{Rate, TokenBucket};
+use super::channel::Channels;
+use super::event::{Flow, Traffic};
+use super::five_tuple::FiveTuple;
+use super::input::{OpenError, OpenedRelay};
+use super::output::ReservationToken;
+use super::permission::Permissions;
+use super::time::Millis;
+use crate::auth::Key;
+use crate::wire::{Integrity, TransactionId};
+
+/// One allocation: who holds it, its relay addresses, whom it may talk to.
+#[derive(Debug)]
+pub(super) struct Allocation {
+    pub(super) client: FiveTuple,
+    pub(super) user: UserName,
+    /// What the owner's requests are signed with.
+    pub(super) key: Key,
+    /// The last Unix second of the credential.
+    pub(super) credential_expires: Option<u64>,
+    pub(super) began: Millis,
+    /// The Allocate request, to tell a retransmission from a second one (RFC 8656 §7.2).
+    pub(super) transaction: TransactionId,
+    pub(super) reservation: Option<ReservationToken>,
+    /// The family that a dual allocation asked for and did not get.
+    pub(super) address_error: Option<(Family, OpenError)>,
+    /// Waits for relay sockets; gone once the Allocate request is answered.
+    pub(super) opening: Option<Box<Opening>>,
+    pub(super) relays: Relays,
+    pub(super) permissions: Permissions,
+    pub(super) channels: Channels,
+    pub(super) traffic: Traffic,
+    pub(super) bandwidth: Option<Box<Bandwidth>>,
+    /// When the deadline queue will look at this allocation next.
+    pub(super) wake: Millis,
+}
+
+/// The user name as the client sent it, and the part of it that stays when a credential is renewed.
+#[derive(Clone, Debug)]
+pub(super) struct UserName {
+    name: Box<str>,
+    id: Range<u16>,
+}
+
+impl UserName {
+    /// `id` is a part of `name`, or something else that then stands for the whole name.
+    pub(super) fn new(name: &str, id: &str) -> Self {
+        let id = name
+            .find(id)
+            .and_then(|start| Some(u16::try_from(start).ok()?..u16::try_from(start + id.len()).ok()?));
+        Self { name: name.into(), id: id.unwrap_or(0..u16::try_from(name.len()).unwrap_or(u16::MAX)) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What quotas count.
+    pub(super) fn id(&self) -> &str {
+        self.name.get(usize::from(self.id.start)..usize::from(self.id.end)).unwrap_or(&self.name)
+    }
+}
+
+/// An Allocate request whose relay sockets are not open yet.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) addressee: Addressee,
+    pub(super) integrity: Integrity,
+    pub(super) lifetime: std::time::Duration,
+    /// What was asked for in IPv4, and what came of it.
+    pub(super) v4: Option<Asked>,
+    /// The same in IPv6.
+    pub(super) v6: Option<Asked>,
+}
+
+/// One relay socket that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    Waiting,
+    Opened(OpenedRelay),
+    Failed(OpenError),
+}
+
+/// The relay addresses of an allocation, at most one of each family, each with a lifetime of its own
+/// (RFC 8656 §8.1).
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    v4: Option<RelayAddress>,
+    v6: Option<RelayAddress>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RelayAddress {
+    pub(super) address: SocketAddr,
+    pub(super) expires: Millis,
+}
+
+impl Relays {
+    pub(super) fn get(&self, family: Family) -> Option<&RelayAddress> {
+        match family {
+            Family::V4 => self.v4.as_ref(),
+            Family::V6 => self.v6.as_ref(),
+        }
+    }
+
+    pub(super) fn slot(&mut self, family: Family) -> &mut Option<RelayAddress> {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+
+    /// Whether there is an address of this family whose time is not over.
+    #[inline]
+    pub(super) fn is_live(&self, family: Family, now: Millis) -> bool {
+        self.get(family).is_some_and(|relay| now < relay.expires)
+    }
+
+    /// The addresses there are, IPv4 first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Family, RelayAddress)> {
+        let v4 = self.v4.map(|relay| (Family::V4, relay));
+        v4.into_iter().chain(self.v6.map(|relay| (Family::V6, relay)))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.v4.is_none() && self.v6.is_none()
+    }
+}
+
+/// What an allocation may still relay, where that is limited.
+#[derive(Debug)]
+pub(super) struct Bandwidth {
+    pub(super) up: TokenBucket,
+    pub(super) down: TokenBucket,
+}
+
+impl Bandwidth {
+    pub(super) fn full(rate: Rate, now: Millis) -> Self {
+        Self { up: TokenBucket::full(rate, now), down: TokenBucket::full(rate, now) }
+    }
+}
+
+impl Allocation {
+    /// Whether its time has run out, although nobody may have looked yet.
+    pub(super) fn is_over(&self, now: Millis) -> bool {
+        self.opening.is_none() && !self.relays.iter().any(|(_, relay)| now < relay.expires)
+    }
+
+    /// When something of this allocation expires next.
+    pub(super) fn next_expiry(&self) -> Option<Millis> {
+        let relays = self.relays.iter().map(|(_, relay)| relay.expires).min();
+        relays.into_iter().chain(self.permissions.next_expiry()).chain(self.channels.next_expiry()).min()
+    }
+}
+
+impl Flow {
+    #[inline]
+    pub(super) fn count(&mut self, payload: usize) {
+        self.packets += 1;
+        self.bytes += payload as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stable_id_of_a_user_name_is_found_again() {
+        for (name, id) in
+            [("1760000000:alice", "alice"), ("alice:1760000000", "alice"), ("1760000000", "1760000000")]
+        {
+            let user = UserName::new(name, id);
+            assert_eq!((user.name(), user.id()), (name, id));
+        }
+        assert_eq!(UserName::new("alice", "bob").id(), "alice");
+    }
+
+    #[test]
+    fn an_idle_allocation_is_small() {
+        // Held allocations must cost less than 2 KiB with everything around them.
+        assert!(size_of::<Allocation>() <= 512, "{} bytes", size_of::<Allocation>());
+    }
+}

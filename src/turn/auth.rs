@@ -1,0 +1,254 @@
+//! The long-term credential mechanism (RFC 8489 §9.2).
+
+use sha2::{Digest, Sha256};
+
+use super::allocation::UserName;
+use super::answer::{Proof, Sink};
+use super::event::Event;
+use super::nonce::{NonceCheck, SecurityFeatures};
+use super::output::Output;
+use super::refusal::{Denial, Refusal};
+use super::relay::Relay;
+use super::request::Request;
+use super::settings::{CredentialExpiry, WRONG_PASSWORD_COST};
+use super::time::Now;
+use crate::auth::{Key, PasswordAlgorithm, Refused};
+use crate::wire::{AttributeType, Integrity, Message, Writer};
+
+/// PASSWORD-ALGORITHMS as offered: SHA-256 rather than MD5, neither with parameters (RFC 8489 §18.5).
+const BOTH_ALGORITHMS: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
+/// The same where a configured user has nothing but an MD5 key.
+const MD5_ALONE: &[u8] = &[0, 1, 0, 0];
+
+/// A request whose sender knows a password.
+#[derive(Debug)]
+pub(super) struct Authenticated {
+    pub(super) key: Key,
+    /// Which integrity the answer carries. Not the request's: it follows from whether the client named an
+    /// algorithm (RFC 8489 §9.2.4).
+    pub(super) integrity: Integrity,
+    pub(super) who: Who,
+}
+
+/// Whose password it is.
+#[derive(Debug)]
+pub(super) enum Who {
+    /// The user that holds the allocation on this 5-tuple.
+    Owner,
+    /// Somebody else, or there is no allocation.
+    User {
+        /// Who it is.
+        user: UserName,
+        /// The last Unix second of the credential.
+        expires: Option<u64>,
+    },
+}
+
+impl Authenticated {
+    pub(super) fn proof(&self) -> Proof<'_> {
+        Proof::Key(&self.key, self.integrity)
+    }
+}
+
+/// Why a request proves nothing.
+#[derive(Clone, Copy, Debug)]
+struct Unproven {
+    refusal: Refusal,
+    /// What operators are told; nothing about the first request of every honest client.
+    denial: Option<Denial>,
+}
+
+impl Unproven {
+    const MALFORMED: Self = Self { refusal: Refusal::BadRequest, denial: None };
+    const NO_CREDENTIALS: Self = Self { refusal: Refusal::Unauthenticated, denial: None };
+    const STALE_NONCE: Self = Self { refusal: Refusal::StaleNonce, denial: None };
+
+    const fn denied(denial: Denial) -> Self {
+        Self { refusal: Refusal::Unauthenticated, denial: Some(denial) }
+    }
+
+    /// What the answer costs its source.
+    const fn cost(self) -> u64 {
+        match self.denial {
+            Some(_) => WRONG_PASSWORD_COST,
+            None => 1,
+        }
+    }
+}
+
+/// Who the request says it comes from.
+#[derive(Clone, Copy, Debug)]
+enum Claim<'m> {
+    Name(&'m [u8]),
+    Hash(&'m [u8]),
+}
+
+impl<'m> Claim<'m> {
+    fn of(message: &Message<'m>) -> Option<Self> {
+        let hash = || message.get(AttributeType::USERHASH).map(Self::Hash);
+        message.get(AttributeType::USERNAME).map(Self::Name).or_else(hash)
+    }
+
+    fn is(self, user: &str, realm: &str) -> bool {
+        match self {
+            Self::Name(name) => name == user.as_bytes(),
+            Self::Hash(hash) => Sha256::digest(format!("{user}:{realm}")).as_slice() == hash,
+        }
+    }
+}
+
+impl Relay {
+    /// Authenticates a request, or answers it with what is missing.
+    pub(super) fn authenticate(
+        &mut self,
+        now: Now,
+        request: &Request<'_>,
+        out: Sink<'_, '_>,
+    ) -> Option<Authenticated> {
+        match self.check_credentials(now, request) {
+            Ok(authenticated) => Some(authenticated),
+            Err(unproven) => {
+                self.answer_unproven(now, request, unproven, out);
+                None
+            }
+        }
+    }
+
+    fn check_credentials(&mut self, now: Now, request: &Request<'_>) -> Result<Authenticated, Unproven> {
+        let message = &request.message;
+        if message.integrity().is_none() {
+            return Err(Unproven::NO_CREDENTIALS);
+        }
+        let (Some(claim), Some(realm), Some(nonce)) =
+            (Claim::of(message), message.get(AttributeType::REALM), message.get(AttributeType::NONCE))
+        else {
+            return Err(Unproven::MALFORMED);
+        };
+        let (algorithm, integrity) = self.password_algorithm(message)?;
+        // The RFC's order puts this last. First, it spares the work on passwords for whoever cannot even be
+        // challenged (THREATS A02); an honest client sees the same answers, one of them one round later.
+        let client = request.addressee.client.client();
+        if self.nonces.check(nonce, client, self.features(), now.mono) == NonceCheck::Stale {
+            return Err(Unproven::STALE_NONCE);
+        }
+        if realm != self.authenticator.realm().as_bytes() {
+            return Err(Unproven::denied(Denial::WrongRealm));
+        }
+        self.check_password(now, request, claim, algorithm)
+            .map(|(key, who)| Authenticated { key, integrity, who })
+            .map_err(Unproven::denied)
+    }
+
+    /// Finds the key that made the request's integrity: the allocation's own, or one of its user's.
+    fn check_password(
+        &mut self,
+        now: Now,
+        request: &Request<'_>,
+        claim: Claim<'_>,
+        algorithm: PasswordAlgorithm,
+    ) -> Result<(Key, Who), Denial> {
+        let Self { authenticator, table, settings, .. } = self;
+        let message = &request.message;
+        let allocation = table.by_client(request.addressee.client).map(|(_, allocation)| allocation);
+        let owner = allocation.filter(|owner| claim.is(owner.user.name(), authenticator.realm()));
+        if let Some(owner) = &owner
+            && owner.key.algorithm() == algorithm
+            && message.verify(owner.key.as_bytes()).is_ok()
+        {
+            let ago_s = owner.credential_expires.and_then(|expires| now.unix.checked_sub(expires));
+            return match ago_s.filter(|ago_s| *ago_s > 0) {
+                Some(ago_s) if settings.expiry == CredentialExpiry::Strict && !request.releases() => {
+                    Err(Denial::CredentialExpired { ago_s })
+                }
+                Some(_) | None => Ok((owner.key.clone(), Who::Owner)),
+            };
+        }
+        let known_by_hash = owner.as_ref().map(|owner| owner.user.name().to_owned());
+        let username = match claim {
+            Claim::Name(name) => name,
+            Claim::Hash(hash) => hash
+                .try_into()
+                .ok()
+                .and_then(|hash| authenticator.find_userhash(hash))
+                .or(known_by_hash.as_deref())
+                .ok_or(Denial::Credential(Refused::UnknownUser))?
+                .as_bytes(),
+        };
+        for candidate in authenticator.find(username, now.unix).map_err(Denial::Credential)? {
+            let Some(key) = candidate.key(algorithm) else { continue };
+            if message.verify(key.as_bytes()).is_err() {
+                continue;
+            }
+            let expires = candidate.expiry();
+            let who = match owner {
+                Some(owner) => {
+                    owner.key = key.clone();
+                    owner.credential_expires = expires;
+                    Who::Owner
+                }
+                None => Who::User { user: UserName::new(candidate.username(), candidate.user_id()), expires },
+            };
+            return Ok((key, who));
+        }
+        Err(Denial::WrongPassword)
+    }
+
+    /// Which hash makes the key from the password, and which integrity the answer carries. Whoever names an
+    /// algorithm must also repeat the offer, so that nobody in between can have shortened it (RFC 8489 §9.2.4).
+    fn password_algorithm(&self, message: &Message<'_>) -> Result<(PasswordAlgorithm, Integrity), Unproven> {
+        let offer = message.get(AttributeType::PASSWORD_ALGORITHMS);
+        let choice = message.get(AttributeType::PASSWORD_ALGORITHM);
+        let offered = self.offered_algorithms();
+        match (offer, choice) {
+            (None, None) => Ok((PasswordAlgorithm::Md5, Integrity::Sha1)),
+            (Some(offer), Some([0, 1, 0, 0])) if offer == offered => {
+                Ok((PasswordAlgorithm::Md5, Integrity::Sha256))
+            }
+            (Some(offer), Some([0, 2, 0, 0])) if offer == offered && offered == BOTH_ALGORITHMS => {
+                Ok((PasswordAlgorithm::Sha256, Integrity::Sha256))
+            }
+            (Some(_), _) | (_, Some(_)) => Err(Unproven::MALFORMED),
+        }
+    }
+
+    fn offered_algorithms(&self) -> &'static [u8] {
+        if self.authenticator.has_sha256_keys() { BOTH_ALGORITHMS } else { MD5_ALONE }
+    }
+
+    /// Time-limited user names are not in any list, so their hashes could not be looked up: USERHASH is announced
+    /// only where there are none.
+    fn features(&self) -> SecurityFeatures {
+        SecurityFeatures { password_algorithms: true, username_anonymity: !self.authenticator.has_secrets() }
+    }
+
+    fn answer_unproven(&mut self, now: Now, request: &Request<'_>, unproven: Unproven, out: Sink<'_, '_>) {
+        let client = request.addressee.client;
+        if let Some(denial) = unproven.denial {
+            let user = request.user_name();
+            let method = request.addressee.header.method;
+            out(Output::Event(Event::Refused { client, user, method, denial, peer: None }));
+        }
+        if !self.may_challenge(client, unproven.cost(), now) {
+            return;
+        }
+        self.counters.refusals += 1;
+        if unproven.refusal == Refusal::BadRequest {
+            // RFC 8489 §9.2.4: a 400 carries neither realm nor nonce.
+            request.addressee.refuse(unproven.refusal, Proof::None, out, |writer| writer);
+            return;
+        }
+        // A request with nothing in it is no client's: every TURN request has an attribute.
+        let is_bare = request.message.attributes().next().is_none() && request.message.integrity().is_none();
+        let nonce = match is_bare {
+            true => self.nonces.issue_short(client.client(), now.mono),
+            false => self.nonces.issue(client.client(), self.features(), now.mono),
+        };
+        let (realm, offered) = (self.authenticator.realm(), self.offered_algorithms());
+        request.addressee.refuse(unproven.refusal, Proof::None, out, |writer: Writer<'_>| {
+            let writer = writer
+                .attribute(AttributeType::REALM, realm.as_bytes())
+                .attribute(AttributeType::NONCE, nonce.as_bytes());
+            if is_bare { writer } else { writer.attribute(AttributeType::PASSWORD_ALGORITHMS, offered) }
+        });
+    }
+}

@@ -1,0 +1,100 @@
+//! CreatePermission: names the peers that may talk (RFC 8656 §10).
+
+use std::net::IpAddr;
+
+use super::Family;
+use super::answer::Sink;
+use super::auth::Authenticated;
+use super::event::Event;
+use super::output::Output;
+use super::peers::PortRule;
+use super::refusal::{Denial, Refusal};
+use super::relay::Relay;
+use super::request::Request;
+use super::time::Now;
+use crate::wire::AttributeType;
+
+impl Relay {
+    /// All peers of a request are checked before any is permitted (THREATS A06).
+    pub(super) fn create_permission(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
+        let Some((id, authenticated)) = self.owned_allocation(now, request, out) else { return };
+        let mut peers = Vec::new();
+        for value in request.values(AttributeType::XOR_PEER_ADDRESS) {
+            let Some(peer) = request.decode_peer(value) else {
+                return self.refuse(request, &authenticated, Refusal::BadRequest, out);
+            };
+            peers.push(peer);
+        }
+        if peers.is_empty() {
+            return self.refuse(request, &authenticated, Refusal::BadRequest, out);
+        }
+        let Some(allocation) = self.table.get(id) else { return };
+        if !peers.iter().all(|peer| allocation.relays.is_live(Family::of(peer.ip()), now.mono)) {
+            return self.refuse(request, &authenticated, Refusal::FamilyMismatch, out);
+        }
+        let mut judged: Vec<(IpAddr, PortRule)> = Vec::with_capacity(peers.len());
+        for peer in peers {
+            match self.settings.peers.judge_address(peer.ip()) {
+                Ok(ports) => judged.push((peer.ip(), ports)),
+                Err(rule) => return self.forbid(request, &authenticated, peer, rule, out),
+            }
+        }
+        let Some(allocation) = self.table.get(id) else { return };
+        let missing = allocation.permissions.missing(judged.iter().map(|(ip, _)| *ip), now.mono);
+        if allocation.permissions.len() + missing > self.settings.permissions_per_allocation {
+            return self.refuse_for(
+                request,
+                &authenticated,
+                Refusal::InsufficientCapacity,
+                Denial::Permissions,
+                out,
+            );
+        }
+        for (ip, ports) in judged {
+            allocation.permissions.install(ip, ports, now.mono);
+        }
+        self.counters.successes += 1;
+        request.addressee.succeed(authenticated.proof(), out, |writer| writer);
+        self.schedule(id);
+    }
+
+    /// Answers 403 and says which rule forbids the peer.
+    pub(super) fn forbid(
+        &mut self,
+        request: &Request<'_>,
+        authenticated: &Authenticated,
+        peer: std::net::SocketAddr,
+        rule: &'static str,
+        out: Sink<'_, '_>,
+    ) {
+        self.report(request, Denial::Peer(rule), Some(peer), out);
+        self.refuse(request, authenticated, Refusal::Forbidden, out);
+    }
+
+    /// Refuses an authenticated request for a reason that operators want to know.
+    pub(super) fn refuse_for(
+        &mut self,
+        request: &Request<'_>,
+        authenticated: &Authenticated,
+        refusal: Refusal,
+        denial: Denial,
+        out: Sink<'_, '_>,
+    ) {
+        self.report(request, denial, None, out);
+        self.refuse(request, authenticated, refusal, out);
+    }
+
+    fn report(
+        &mut self,
+        request: &Request<'_>,
+        denial: Denial,
+        peer: Option<std::net::SocketAddr>,
+        out: Sink<'_, '_>,
+    ) {
+        let client = request.addressee.client;
+        let method = request.addressee.header.method;
+        let allocation = self.table.by_client(client);
+        let user = allocation.map(|(_, allocation)| allocation.user.name()).or(request.user_name());
+        out(Output::Event(Event::Refused { client, user, method, denial, peer }));
+    }
+}

@@ -1,0 +1,244 @@
+//! Relaying: ChannelData and Send up, ChannelData and Data down (RFC 8656 §11, §12).
+//!
+//! This is the hot path: two look-ups per packet, and no allocation.
+
+use std::net::SocketAddr;
+
+use super::Family;
+use super::allocation::{Allocation, Bandwidth};
+use super::answer::Sink;
+use super::bucket::{Rate, TokenBucket};
+use super::counters::DropReason;
+use super::event::Flow;
+use super::five_tuple::FiveTuple;
+use super::input::Icmp;
+use super::output::{Output, RelayId};
+use super::relay::Relay;
+use super::request::{Request, UnknownAttributes};
+use super::settings::Settings;
+use super::time::{Millis, Now};
+use crate::wire::{
+    AttributeType, ChannelData, Class, DATA_HEAD_MAX, Header, Method, Writer, channel_head,
+    data_indication_head,
+};
+
+/// The most that fits into one UDP datagram over IPv4.
+const DATAGRAM_MAX: usize = 65_507;
+
+impl Relay {
+    /// ChannelData from a client.
+    #[inline]
+    pub(super) fn relay_channel_data<'a>(
+        &mut self,
+        now: Now,
+        client: FiveTuple,
+        bytes: &'a [u8],
+        out: &mut impl FnMut(Output<'a, '_>),
+    ) {
+        let Some(frame) = ChannelData::parse(bytes) else {
+            return self.counters.drop_one(DropReason::Malformed);
+        };
+        let Some((id, allocation)) = self.table.by_client(client) else {
+            return self.counters.drop_one(DropReason::NoAllocation);
+        };
+        let Some(peer) = allocation.channels.peer(frame.channel, now.mono) else {
+            allocation.traffic.up.dropped += 1;
+            return self.counters.drop_one(DropReason::NoChannel);
+        };
+        let family = Family::of(peer.ip());
+        // A channel outlives its permission when only other channels are refreshed (RFC 8656 §12).
+        let permitted = allocation.relays.is_live(family, now.mono)
+            && allocation.permissions.find(peer.ip(), now.mono).is_some();
+        if !permitted {
+            allocation.traffic.up.dropped += 1;
+            return self.counters.drop_one(DropReason::NoPermission);
+        }
+        let payload = frame.payload;
+        if !admit_up(allocation, &mut self.bandwidth, &self.settings, payload.len(), now.mono) {
+            return self.counters.drop_one(DropReason::Bandwidth);
+        }
+        self.counters.up.count(payload.len());
+        let relay = RelayId { allocation: id, family };
+        out(Output::ToPeer { relay, peer, bytes: payload, dont_fragment: false });
+    }
+
+    /// A datagram that arrived on a relay socket.
+    #[inline]
+    pub(super) fn relay_from_peer<'a>(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: SocketAddr,
+        bytes: &'a [u8],
+        out: &mut impl FnMut(Output<'a, '_>),
+    ) {
+        let Some(allocation) = self.table.get(relay.allocation) else {
+            return self.counters.drop_one(DropReason::NoAllocation);
+        };
+        let ports = match allocation.permissions.find(peer.ip(), now.mono) {
+            Some(ports) if allocation.relays.is_live(relay.family, now.mono) => ports,
+            Some(_) | None => {
+                allocation.traffic.down.dropped += 1;
+                return self.counters.drop_one(DropReason::NoPermission);
+            }
+        };
+        // On a permitted address of our own only relay ports are peers.
+        if !self.settings.peers.allows_port(ports, peer) {
+            allocation.traffic.down.dropped += 1;
+            return self.counters.drop_one(DropReason::Forbidden);
+        }
+        let Ok(length) = u16::try_from(bytes.len()) else {
+            return self.counters.drop_one(DropReason::TooLong);
+        };
+        let mut head = [0; DATA_HEAD_MAX];
+        let (head, padding) = match allocation.channels.number(peer, now.mono) {
+            Some(channel) => {
+                head[..4].copy_from_slice(&channel_head(channel, length));
+                (&head[..4], 0)
+            }
+            None => {
+                let used = data_indication_head(&mut head, self.transactions.next(), peer, length);
+                // 0 to 3, whatever the length.
+                (&head[..used], (length.wrapping_neg() % 4).to_be_bytes()[1])
+            }
+        };
+        if head.len() + bytes.len() + usize::from(padding) > DATAGRAM_MAX {
+            allocation.traffic.down.dropped += 1;
+            return self.counters.drop_one(DropReason::TooLong);
+        }
+        if !admit_down(allocation, &mut self.bandwidth, &self.settings, bytes.len(), now.mono) {
+            return self.counters.drop_one(DropReason::Bandwidth);
+        }
+        self.counters.down.count(bytes.len());
+        out(Output::ToClient { client: allocation.client, head, payload: bytes, padding });
+    }
+
+    /// A Send indication: the way before, or without, a channel (RFC 8656 §11.2). It is never answered.
+    pub(super) fn send_indication<'a>(&mut self, now: Now, request: &Request<'a>, out: Sink<'_, 'a>) {
+        let message = &request.message;
+        if !UnknownAttributes::default().collect(message, self.settings.dont_fragment).is_empty() {
+            return self.counters.drop_one(DropReason::Malformed);
+        }
+        let peer = message.get(AttributeType::XOR_PEER_ADDRESS).and_then(|value| request.decode_peer(value));
+        let (Some(peer), Some(data)) = (peer, message.get(AttributeType::DATA)) else {
+            return self.counters.drop_one(DropReason::Malformed);
+        };
+        let Some((id, allocation)) = self.table.by_client(request.addressee.client) else {
+            return self.counters.drop_one(DropReason::NoAllocation);
+        };
+        let family = Family::of(peer.ip());
+        let ports = match allocation.permissions.find(peer.ip(), now.mono) {
+            Some(ports) if allocation.relays.is_live(family, now.mono) => ports,
+            Some(_) | None => {
+                allocation.traffic.up.dropped += 1;
+                return self.counters.drop_one(DropReason::NoPermission);
+            }
+        };
+        if !self.settings.peers.allows_port(ports, peer) {
+            allocation.traffic.up.dropped += 1;
+            return self.counters.drop_one(DropReason::Forbidden);
+        }
+        if !admit_up(allocation, &mut self.bandwidth, &self.settings, data.len(), now.mono) {
+            return self.counters.drop_one(DropReason::Bandwidth);
+        }
+        self.counters.up.count(data.len());
+        let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
+        let relay = RelayId { allocation: id, family };
+        out(Output::ToPeer { relay, peer, bytes: data, dont_fragment });
+    }
+
+    /// Tells the client that a datagram of its did not arrive, if it is one the client may know of
+    /// (RFC 8656 §11.5).
+    pub(super) fn peer_unreachable(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: SocketAddr,
+        icmp: Icmp,
+        out: Sink<'_, '_>,
+    ) {
+        let Some(allocation) = self.table.get(relay.allocation) else { return };
+        let permitted = allocation.relays.is_live(relay.family, now.mono)
+            && allocation.permissions.find(peer.ip(), now.mono).is_some();
+        if !permitted || !icmp.concerns_clients(relay.family) {
+            return;
+        }
+        let header = Header::new(Class::Indication, Method::DATA, self.transactions.next());
+        let [d0, d1, d2, d3] = icmp.error_data(relay.family).to_be_bytes();
+        let mut buffer = [0; 64];
+        let indication = Writer::new(&mut buffer, header)
+            .xor_address(AttributeType::XOR_PEER_ADDRESS, peer)
+            .attribute(AttributeType::ICMP, &[0, 0, icmp.kind, icmp.code, d0, d1, d2, d3])
+            .finish();
+        if let Ok(bytes) = indication {
+            out(Output::ToClient { client: allocation.client, head: bytes, payload: &[], padding: 0 });
+        }
+    }
+}
+
+impl Icmp {
+    /// RFC 8656 §11.5: unreachable and time exceeded; for IPv6 also packet too big.
+    fn concerns_clients(self, family: Family) -> bool {
+        match family {
+            Family::V4 => matches!(self.kind, 3 | 11),
+            Family::V6 => matches!(self.kind, 1..=3),
+        }
+    }
+
+    /// The next hop's MTU where the type has one, otherwise 0 (RFC 8656 §18.13).
+    fn error_data(self, family: Family) -> u32 {
+        match (family, self.kind, self.code) {
+            (Family::V4, 3, 4) | (Family::V6, 2, _) => self.data,
+            (Family::V4 | Family::V6, _, _) => 0,
+        }
+    }
+}
+
+#[inline]
+fn admit_up(
+    allocation: &mut Allocation,
+    total: &mut Option<Bandwidth>,
+    settings: &Settings,
+    payload: usize,
+    now: Millis,
+) -> bool {
+    let own = allocation.bandwidth.as_deref_mut().map(|bandwidth| &mut bandwidth.up);
+    let total = total.as_mut().map(|bandwidth| &mut bandwidth.up);
+    admit(own, total, settings, &mut allocation.traffic.up, payload, now)
+}
+
+#[inline]
+fn admit_down(
+    allocation: &mut Allocation,
+    total: &mut Option<Bandwidth>,
+    settings: &Settings,
+    payload: usize,
+    now: Millis,
+) -> bool {
+    let own = allocation.bandwidth.as_deref_mut().map(|bandwidth| &mut bandwidth.down);
+    let total = total.as_mut().map(|bandwidth| &mut bandwidth.down);
+    admit(own, total, settings, &mut allocation.traffic.down, payload, now)
+}
+
+/// Takes a payload out of both bandwidths and counts it, or counts it as dropped.
+#[inline]
+fn admit(
+    own: Option<&mut TokenBucket>,
+    total: Option<&mut TokenBucket>,
+    settings: &Settings,
+    flow: &mut Flow,
+    payload: usize,
+    now: Millis,
+) -> bool {
+    let takes = |bucket: Option<&mut TokenBucket>, rate: Option<Rate>| match (bucket, rate) {
+        (Some(bucket), Some(rate)) => bucket.take(payload as u64, rate, now),
+        (_, _) => true,
+    };
+    if takes(own, settings.bandwidth_per_allocation) && takes(total, settings.bandwidth) {
+        flow.count(payload);
+        true
+    } else {
+        flow.dropped += 1;
+        false
+    }
+}

@@ -1,0 +1,340 @@
+//! The entry of the core: inputs are told apart here and handed to who deals with them.
+
+use std::sync::Arc;
+
+use super::Family;
+use super::allocation::Bandwidth;
+use super::answer::{Addressee, Sink};
+use super::auth::{Authenticated, Who};
+use super::budget::SourceBudget;
+use super::counters::{Counters, DropReason};
+use super::deadlines::Deadlines;
+use super::event::{EndReason, Event};
+use super::five_tuple::{FiveTuple, is_answerable};
+use super::input::Input;
+use super::nonce::Nonces;
+use super::output::{AllocationId, Output, RelayId};
+use super::quota::Quota;
+use super::refusal::{Denial, Refusal};
+use super::request::{Request, UnknownAttributes};
+use super::settings::{ChannelRange, Settings};
+use super::table::Allocations;
+use super::time::{Millis, Now};
+use super::transaction::TransactionIds;
+use crate::auth::Authenticator;
+use crate::wire::{Class, Kind, Message, Method, kind};
+
+/// What several relays share, and the randomness that none of them has of its own.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// What the operator decided.
+    pub settings: Arc<Settings>,
+    /// Who may log in.
+    pub authenticator: Arc<Authenticator>,
+    /// How much each user holds, on all relays.
+    pub quota: Arc<Quota>,
+    /// Makes nonces; the same for all relays, so that a client may come back to another one.
+    pub nonce_key: [u8; 32],
+    /// For hash tables and transaction ids; another one for each relay.
+    pub seed: u64,
+}
+
+/// A TURN server without sockets.
+#[derive(Debug)]
+pub struct Relay {
+    pub(super) settings: Arc<Settings>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) quota: Arc<Quota>,
+    pub(super) nonces: Nonces,
+    pub(super) table: Allocations,
+    pub(super) deadlines: Deadlines,
+    pub(super) counters: Counters,
+    pub(super) transactions: TransactionIds,
+    /// What all allocations together may still relay.
+    pub(super) bandwidth: Option<Bandwidth>,
+    challenges: SourceBudget,
+    bindings: SourceBudget,
+}
+
+impl Relay {
+    /// A relay that holds nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { settings, authenticator, quota, nonce_key, seed } = parts;
+        Self {
+            nonces: Nonces::new(&nonce_key, settings.nonce_lifetime),
+            table: Allocations::new(seed),
+            deadlines: Deadlines::default(),
+            counters: Counters::default(),
+            transactions: TransactionIds::new(seed),
+            bandwidth: settings.bandwidth.map(|rate| Bandwidth::full(rate, Millis(0))),
+            challenges: SourceBudget::new(settings.challenge_budget, seed.rotate_left(16)),
+            bindings: SourceBudget::new(settings.binding_budget, seed.rotate_left(32)),
+            settings,
+            authenticator,
+            quota,
+        }
+    }
+
+    /// Takes one thing that happened and tells `out` what to do about it.
+    #[inline]
+    pub fn handle<'a>(&mut self, now: Now, input: Input<'a>, out: &mut impl FnMut(Output<'a, '_>)) {
+        match input {
+            Input::FromClient { client, bytes } => match kind(bytes) {
+                Kind::ChannelData => self.relay_channel_data(now, client, bytes, out),
+                Kind::OldChannelData if self.settings.channels == ChannelRange::Rfc5766 => {
+                    self.relay_channel_data(now, client, bytes, out);
+                }
+                Kind::Stun => self.message(now, client, bytes, out),
+                Kind::OldChannelData | Kind::Other => self.counters.drop_one(DropReason::NotStun),
+            },
+            Input::FromPeer { relay, peer, bytes } => self.relay_from_peer(now, relay, peer, bytes, out),
+            Input::RelayOpened { relay, result } => self.relay_opened(now, relay, result, out),
+            Input::PeerUnreachable { relay, peer, icmp } => {
+                self.peer_unreachable(now, relay, peer, icmp, out);
+            }
+        }
+    }
+
+    /// When [`Self::expire`] wants to be called.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.deadlines.next()
+    }
+
+    /// Frees what has expired.
+    pub fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>)) {
+        while let Some((at, id)) = self.deadlines.pop_due(now.mono) {
+            // Each allocation has one entry that counts; others were overtaken by an earlier deadline.
+            if self.table.get(id).is_some_and(|allocation| allocation.wake == at) {
+                self.sweep(now.mono, id, out);
+            }
+        }
+    }
+
+    /// Takes new settings into use at once: what they forbid ends now (THREATS P16).
+    pub fn set_settings(
+        &mut self,
+        now: Now,
+        settings: Arc<Settings>,
+        out: &mut impl FnMut(Output<'static, '_>),
+    ) {
+        self.bandwidth = settings.bandwidth.map(|rate| Bandwidth::full(rate, now.mono));
+        self.settings = settings;
+        for id in self.table.ids() {
+            self.rejudge(id, out);
+        }
+    }
+
+    /// Ends all allocations: the server stops.
+    pub fn stop(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>)) {
+        for id in self.table.ids() {
+            self.end(now.mono, id, EndReason::Stopped, out);
+        }
+    }
+
+    /// How many allocations there are.
+    pub fn allocations(&self) -> usize {
+        self.table.len()
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// STUN messages: the slow road.
+    fn message<'a>(&mut self, now: Now, client: FiveTuple, bytes: &'a [u8], out: Sink<'_, 'a>) {
+        if !is_answerable(client.client()) {
+            return self.counters.drop_one(DropReason::ForgedSource);
+        }
+        let Ok(message) = Message::parse(bytes) else {
+            return self.counters.drop_one(DropReason::Malformed);
+        };
+        let request = Request { addressee: Addressee::of(client, &message), message };
+        let header = message.header();
+        match (header.class, header.method) {
+            (Class::Request, Method::BINDING) => self.binding(now, &request, out),
+            // Only Binding is older than the magic cookie.
+            _ if header.is_classic() => self.counters.drop_one(DropReason::Malformed),
+            (Class::Request, Method::ALLOCATE) => self.allocate(now, &request, out),
+            (Class::Request, Method::REFRESH) => self.refresh(now, &request, out),
+            (Class::Request, Method::CREATE_PERMISSION) => self.create_permission(now, &request, out),
+            (Class::Request, Method::CHANNEL_BIND) => self.channel_bind(now, &request, out),
+            (Class::Indication, Method::SEND) => self.send_indication(now, &request, out),
+            // It has refreshed the NAT's binding, which is all it is for (RFC 8489 §6.3.2).
+            (Class::Indication, Method::BINDING) => {}
+            _ => self.counters.drop_one(DropReason::UnknownMethod),
+        }
+    }
+
+    /// The allocation a request is about, once its sender has proved to be its owner (RFC 8656 §5).
+    pub(super) fn owned_allocation(
+        &mut self,
+        now: Now,
+        request: &Request<'_>,
+        out: Sink<'_, '_>,
+    ) -> Option<(AllocationId, Authenticated)> {
+        self.end_if_over(now, request, out);
+        let authenticated = self.authenticate(now, request, out)?;
+        if self.refuse_unknown_attributes(request, &authenticated, out) {
+            return None;
+        }
+        let allocation = self.table.by_client(request.addressee.client);
+        match (&authenticated.who, allocation) {
+            (Who::Owner, Some((id, _))) => return Some((id, authenticated)),
+            (Who::User { .. }, Some(_)) => {
+                self.refuse_for(request, &authenticated, Refusal::WrongCredentials, Denial::OtherUser, out);
+            }
+            (_, None) => self.refuse(request, &authenticated, Refusal::AllocationMismatch, out),
+        }
+        None
+    }
+
+    /// Expiry is exact: what is over when a request arrives is not there, although its sweep may be due later.
+    pub(super) fn end_if_over(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
+        if let Some((id, allocation)) = self.table.by_client(request.addressee.client)
+            && allocation.is_over(now.mono)
+        {
+            self.end(now.mono, id, EndReason::Expired, out);
+        }
+    }
+
+    /// Refuses a request of an authenticated client.
+    pub(super) fn refuse(
+        &mut self,
+        request: &Request<'_>,
+        authenticated: &Authenticated,
+        refusal: Refusal,
+        out: Sink<'_, '_>,
+    ) {
+        self.counters.refusals += 1;
+        request.addressee.refuse(refusal, authenticated.proof(), out, |writer| writer);
+    }
+
+    /// Answers 420 where something must be understood that is not (RFC 8489 §6.3.1); says whether it did.
+    pub(super) fn refuse_unknown_attributes(
+        &mut self,
+        request: &Request<'_>,
+        authenticated: &Authenticated,
+        out: Sink<'_, '_>,
+    ) -> bool {
+        let mut unknown = UnknownAttributes::default();
+        let unknown = unknown.collect(&request.message, self.settings.dont_fragment);
+        if unknown.is_empty() {
+            return false;
+        }
+        self.counters.refusals += 1;
+        request.addressee.refuse(Refusal::UnknownAttribute, authenticated.proof(), out, |writer| {
+            writer.unknown_attributes(unknown)
+        });
+        true
+    }
+
+    /// Whether a source may draw one more unauthenticated answer.
+    pub(super) fn may_challenge(&mut self, client: FiveTuple, cost: u64, now: Now) -> bool {
+        let rate = self.settings.challenge_budget;
+        let may = self.challenges.take(client.client().ip(), cost, rate, now.mono);
+        self.counters.suppressed += u64::from(!may);
+        may
+    }
+
+    /// Gives the cost of a challenge back to who has met it.
+    pub(super) fn refund_challenge(&mut self, client: FiveTuple) {
+        self.challenges.refund(client.client().ip(), 1, self.settings.challenge_budget);
+    }
+
+    /// Whether a source may draw one more Binding answer.
+    pub(super) fn may_bind(&mut self, client: FiveTuple, now: Now) -> bool {
+        let source = client.client().ip();
+        // Nobody outside this host can pretend to be inside.
+        let may =
+            source.is_loopback() || self.bindings.take(source, 1, self.settings.binding_budget, now.mono);
+        self.counters.suppressed += u64::from(!may);
+        may
+    }
+
+    /// Makes sure that `expire` looks at an allocation when something of it expires next.
+    pub(super) fn schedule(&mut self, id: AllocationId) {
+        if let Some(allocation) = self.table.get(id)
+            && let Some(at) = allocation.next_expiry()
+            && at < allocation.wake
+        {
+            allocation.wake = at;
+            self.deadlines.push(at, id);
+        }
+    }
+
+    /// Drops what has expired of one allocation, and the allocation itself once nothing is left of it.
+    fn sweep(&mut self, now: Millis, id: AllocationId, out: Sink<'_, '_>) {
+        for family in [Family::V4, Family::V6] {
+            let Some(allocation) = self.table.get(id) else { return };
+            if allocation.relays.get(family).is_some_and(|relay| relay.expires <= now) {
+                self.close_relay(now, id, family, EndReason::Expired, out);
+            }
+        }
+        let Some(allocation) = self.table.get(id) else { return };
+        allocation.permissions.purge(now);
+        let client = allocation.client;
+        allocation.channels.purge(now, |channel, peer| {
+            let relay = RelayId { allocation: id, family: Family::of(peer.ip()) };
+            out(Output::ChannelDown { relay, client, channel, peer });
+        });
+        allocation.wake = Millis(u64::MAX);
+        self.schedule(id);
+    }
+
+    /// Closes one relay address with all its permissions and channels (RFC 8656 §8.1), and ends the allocation
+    /// if it was the last.
+    pub(super) fn close_relay(
+        &mut self,
+        now: Millis,
+        id: AllocationId,
+        family: Family,
+        reason: EndReason,
+        out: Sink<'_, '_>,
+    ) {
+        let Some(allocation) = self.table.get(id) else { return };
+        let relay = RelayId { allocation: id, family };
+        let Some(closed) = allocation.relays.slot(family).take() else { return };
+        allocation.permissions.rejudge(|ip, ports| (Family::of(ip) != family).then_some(ports));
+        let client = allocation.client;
+        let gone = |channel, peer| out(Output::ChannelDown { relay, client, channel, peer });
+        allocation.channels.retain(|peer| Family::of(peer.ip()) != family, gone);
+        out(Output::CloseRelay { relay });
+        if allocation.relays.is_empty()
+            && let Some(ended) = self.table.remove(id)
+        {
+            self.quota.release(ended.user.id(), client.client().ip());
+            out(Output::Event(Event::Ended {
+                allocation: id,
+                client,
+                user: ended.user.name(),
+                relay: closed.address,
+                reason,
+                age: now.since(ended.began),
+                traffic: ended.traffic,
+            }));
+        }
+    }
+
+    /// Ends an allocation with all it has.
+    pub(super) fn end(&mut self, now: Millis, id: AllocationId, reason: EndReason, out: Sink<'_, '_>) {
+        for family in [Family::V4, Family::V6] {
+            self.close_relay(now, id, family, reason, out);
+        }
+    }
+
+    /// Judges an allocation's permissions and channels by the present policy.
+    fn rejudge(&mut self, id: AllocationId, out: Sink<'_, '_>) {
+        let policy = &self.settings.peers;
+        let Some(allocation) = self.table.get(id) else { return };
+        allocation.permissions.rejudge(|ip, _| policy.judge_address(ip).ok());
+        let client = allocation.client;
+        allocation.channels.retain(
+            |peer| policy.judge(peer).is_ok(),
+            |channel, peer| {
+                let relay = RelayId { allocation: id, family: Family::of(peer.ip()) };
+                out(Output::ChannelDown { relay, client, channel, peer });
+            },
+        );
+    }
+}

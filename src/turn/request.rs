@@ -1,0 +1,110 @@
+//! A request, and its attributes read as the RFC defines them.
+
+use std::net::SocketAddr;
+
+use super::Family;
+use super::answer::Addressee;
+use crate::auth::name;
+use crate::wire::{AttributeType, Message, Method, decode_xor_address};
+
+/// A request or indication, and where an answer to it goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'m> {
+    pub(super) addressee: Addressee,
+    pub(super) message: Message<'m>,
+}
+
+/// An attribute was there, but its value is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// What an address family attribute says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FamilyAttribute {
+    Absent,
+    Is(Family),
+    /// A family nobody has heard of.
+    Unsupported,
+    Malformed,
+}
+
+impl<'m> Request<'m> {
+    /// The values of all visible attributes of a type.
+    pub(super) fn values(&self, kind: AttributeType) -> impl Iterator<Item = &'m [u8]> {
+        self.message
+            .attributes()
+            .filter(move |attribute| attribute.kind == kind)
+            .map(|attribute| attribute.value)
+    }
+
+    /// Reads the value of an XOR-PEER-ADDRESS.
+    pub(super) fn decode_peer(&self, value: &[u8]) -> Option<SocketAddr> {
+        decode_xor_address(value, self.message.header())
+    }
+
+    /// LIFETIME in seconds.
+    pub(super) fn lifetime(&self) -> Result<Option<u32>, Malformed> {
+        match self.message.get(AttributeType::LIFETIME) {
+            Some(value) => {
+                value.try_into().map(|seconds| Some(u32::from_be_bytes(seconds))).map_err(|_| Malformed)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Reads an address family attribute (RFC 8656 §18.6, §18.11).
+    pub(super) fn family(&self, kind: AttributeType) -> FamilyAttribute {
+        match self.message.get(kind) {
+            None => FamilyAttribute::Absent,
+            Some([number, _, _, _]) => {
+                Family::from_number(*number).map_or(FamilyAttribute::Unsupported, FamilyAttribute::Is)
+            }
+            Some(_) => FamilyAttribute::Malformed,
+        }
+    }
+
+    /// Whether the client gives its allocation back, which even an expired credential may do.
+    pub(super) fn releases(&self) -> bool {
+        self.addressee.header.method == Method::REFRESH && self.lifetime() == Ok(Some(0))
+    }
+
+    /// USERNAME, if it can stand in a log line.
+    pub(super) fn user_name(&self) -> Option<&'m str> {
+        name::check_username(self.message.get(AttributeType::USERNAME)?).ok()
+    }
+}
+
+/// The attributes of a message that must be understood and are not.
+#[derive(Debug)]
+pub(super) struct UnknownAttributes {
+    list: [AttributeType; Self::MAX],
+    length: usize,
+}
+
+impl UnknownAttributes {
+    /// More than these are not listed: a message full of nonsense draws no long answer.
+    const MAX: usize = 16;
+
+    /// Collects them; DONT-FRAGMENT is one of them where it cannot be done (RFC 8656 §7.2, §11.2).
+    pub(super) fn collect(&mut self, message: &Message<'_>, dont_fragment: bool) -> &[AttributeType] {
+        for attribute in message.attributes() {
+            let kind = attribute.kind;
+            let understood = kind.is_understood() && (dont_fragment || kind != AttributeType::DONT_FRAGMENT);
+            if kind.is_comprehension_required()
+                && !understood
+                && !self.list[..self.length].contains(&kind)
+                && let Some(place) = self.list.get_mut(self.length)
+            {
+                *place = kind;
+                self.length += 1;
+            }
+        }
+        &self.list[..self.length]
+    }
+}
+
+impl Default for UnknownAttributes {
+    fn default() -> Self {
+        Self { list: [AttributeType(0); Self::MAX], length: 0 }
+    }
+}

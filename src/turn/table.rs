@@ -1,0 +1,98 @@
+//! All allocations of one relay: one slab, and one map into it.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use super::allocation::Allocation;
+use super::five_tuple::FiveTuple;
+use super::output::AllocationId;
+
+/// Allocations by place and by 5-tuple. The map is only ever changed together with the slab.
+#[derive(Debug)]
+pub(super) struct Allocations {
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    by_client: HashMap<FiveTuple, u32, FixedState>,
+    /// Counts all allocations that ever were, so that a place is never mistaken for its predecessor.
+    generation: u32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    allocation: Box<Allocation>,
+}
+
+impl Allocations {
+    /// An empty table; `seed` keeps strangers from choosing addresses that meet in one bucket.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_client: HashMap::with_hasher(FixedState::with_seed(seed)),
+            generation: 0,
+        }
+    }
+
+    /// The allocation of a 5-tuple.
+    #[inline]
+    pub(super) fn by_client(&mut self, client: FiveTuple) -> Option<(AllocationId, &mut Allocation)> {
+        let index = *self.by_client.get(&client)?;
+        let slot = self.slots.get_mut(index as usize)?.as_mut()?;
+        Some((AllocationId { index, generation: slot.generation }, &mut slot.allocation))
+    }
+
+    /// The allocation of this name, unless it is gone.
+    #[inline]
+    pub(super) fn get(&mut self, id: AllocationId) -> Option<&mut Allocation> {
+        let slot = self.slots.get_mut(id.index as usize)?.as_mut()?;
+        (slot.generation == id.generation).then_some(&mut *slot.allocation)
+    }
+
+    /// Adds an allocation whose 5-tuple is free, or gives it back when the table's index is used up.
+    pub(super) fn insert(&mut self, allocation: Box<Allocation>) -> Result<AllocationId, Box<Allocation>> {
+        let Ok(next) = u32::try_from(self.slots.len()) else { return Err(allocation) };
+        let index = self.free.pop().unwrap_or(next);
+        self.generation = self.generation.wrapping_add(1);
+        self.by_client.insert(allocation.client, index);
+        let slot = Some(Slot { generation: self.generation, allocation });
+        match self.slots.get_mut(index as usize) {
+            Some(place) => *place = slot,
+            None => self.slots.push(slot),
+        }
+        Ok(AllocationId { index, generation: self.generation })
+    }
+
+    /// Takes an allocation out.
+    pub(super) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
+        let place = self.slots.get_mut(id.index as usize)?;
+        let slot = place.take_if(|slot| slot.generation == id.generation)?;
+        self.by_client.remove(&slot.allocation.client);
+        self.free.push(id.index);
+        if self.by_client.is_empty() {
+            self.give_back();
+        }
+        Some(slot.allocation)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_client.len()
+    }
+
+    /// The names of all allocations.
+    pub(super) fn ids(&self) -> Vec<AllocationId> {
+        let named = |(index, slot): (usize, &Option<Slot>)| {
+            let index = u32::try_from(index).ok()?;
+            slot.as_ref().map(|slot| AllocationId { index, generation: slot.generation })
+        };
+        self.slots.iter().enumerate().filter_map(named).collect()
+    }
+
+    /// A crowd that has left leaves its room behind.
+    fn give_back(&mut self) {
+        self.slots = Vec::new();
+        self.free = Vec::new();
+        self.by_client.shrink_to_fit();
+    }
+}
