@@ -27,6 +27,7 @@ fn targets() -> Vec<Target> {
         Target { name: "channel_data", check: checks::wire::channel_data, seeds: frames() },
         Target { name: "address", check: checks::wire::address, seeds: addresses() },
         Target { name: "writer", check: checks::wire::writer, seeds: scripts() },
+        Target { name: "config", check: checks::config::text, seeds: configurations() },
         Target { name: "username", check: checks::auth::username, seeds: usernames() },
     ]
 }
@@ -170,6 +171,28 @@ fn usernames() -> Vec<(&'static str, Vec<u8>)> {
         ("escape", "1760003600:\u{1b}[31m"),
     ];
     names.map(|(name, text)| (name, text.as_bytes().to_vec())).into()
+}
+
+fn configurations() -> Vec<(&'static str, Vec<u8>)> {
+    let texts = [
+        ("empty", ""),
+        (
+            "typical",
+            "[server]\nrealm = \"example.org\"\n\n[[listener]]\naddress = \"0.0.0.0:3478\"\n\n\
+             [relay]\nports = \"49152-65535\"\nexternal = [\"203.0.113.1/10.0.0.1\"]\n\n\
+             [auth]\nsecrets = [\"north\"]\nmax_ttl = \"1d\"\n\n\
+             [limits]\nallocations_per_user = 10\nbandwidth = \"1 Gbit/s\"\n\n\
+             [peers]\nallow = [\"10.1.0.0/16\"]\ndeny = [\"2001:db8::/33\"]\n\n[log]\nlevel = \"debug\"\n",
+        ),
+        ("user", "[[auth.user]]\nname = \"bob\"\npassword = \"letmein\"\n"),
+        ("unknown-key", "[server]\nrelam = 1\n"),
+        ("not-toml", "[server\nrealm"),
+        (
+            "environment",
+            "[log]\nlevel = \"info\"\n\0TURNBRIDGE_LOG__LEVEL=warn\nTURNBRIDGE_SERVER__REALM=a\n",
+        ),
+    ];
+    texts.map(|(name, text)| (name, text.as_bytes().to_vec())).into()
 }
 
 fn folder(kind: &str, target: &str) -> PathBuf {

@@ -2,5 +2,6 @@
 //! over the checked-in inputs, with a stable compiler (`tests/fuzz_inputs.rs` of the server).
 
 pub mod auth;
+pub mod config;
 pub mod differential;
 pub mod wire;
