@@ -234,7 +234,7 @@ impl<'a> Script<'a> {
 
     fn address(&mut self) -> SocketAddr {
         let port = self.number();
-        if port % 2 == 0 {
+        if port.is_multiple_of(2) {
             SocketAddr::from((self.array::<4>(), port))
         } else {
             SocketAddr::from((self.array::<16>(), port))
