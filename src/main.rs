@@ -1,14 +1,7 @@
 //! The `turnbridge` command.
 
-use clap::Parser;
+use std::process::ExitCode;
 
-#[derive(Parser)]
-enum Cli {
-    /// Loads a TURN server
-    Bench(turnbridge::cli::bench::BenchArgs),
-}
-
-fn main() -> anyhow::Result<()> {
-    let Cli::Bench(args) = Cli::parse();
-    turnbridge::cli::bench::run(&args)
+fn main() -> ExitCode {
+    turnbridge::cli::run(std::env::args_os()).into()
 }

@@ -72,7 +72,7 @@ fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
         allow: config.peers.allow.clone(),
         deny: config.peers.deny.clone(),
         ports: config.peers.ports.ports(),
-        relay_addresses: advert.relays.iter().flat_map(|relay| [relay.local, relay.advertised]).collect(),
+        relay_addresses: advert.relays.iter().flat_map(|relay| [relay.bind, relay.external]).collect(),
         relay_ports: config.relay.ports.ports(),
         host_addresses: host.to_vec(),
         services: advert.listeners.iter().flat_map(|listener| [*listener, outside(listener)]).collect(),

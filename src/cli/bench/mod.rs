@@ -19,21 +19,29 @@ mod tally;
 mod target;
 mod traffic;
 
-use anyhow::Result;
 use clap::{Args, Subcommand};
 
-/// What `turnbridge bench` is told on its command line.
+use super::exit::{Exit, Failure};
+
+/// Flags of `bench`.
 #[derive(Args, Debug)]
-pub struct BenchArgs {
+#[command(after_help = "\
+Examples:
+  turnbridge bench relay --server 192.0.2.1:3478 --secret-file secret --rate 50000
+  turnbridge bench relay --user alice --password pw --size 1200 --burst 8 --direction down --server-pid 4711
+  turnbridge bench allocate --secret-file secret --seconds 10 --json
+  turnbridge bench hold --secret-file secret --allocations 5000 --server-pid 4711
+  turnbridge bench binding --rate 10000")]
+pub(super) struct BenchArgs {
     #[command(subcommand)]
-    mode: Mode,
+    load: Load,
 }
 
 #[derive(Subcommand, Debug)]
-enum Mode {
+enum Load {
     /// Relay payloads through many allocations and count what each relayed one costs
     Relay(relay::RelayArgs),
-    /// Make and release allocations, one after the other, many at a time
+    /// Make and release allocations, many at a time
     Allocate(allocate::AllocateArgs),
     /// Hold many allocations and see what memory they take and give back
     Hold(hold::HoldArgs),
@@ -41,12 +49,16 @@ enum Mode {
     Binding(binding::BindingArgs),
 }
 
-/// Runs one mode and prints its report. It fails if a payload or an answer was not what it had to be.
-pub fn run(args: &BenchArgs) -> Result<()> {
-    match &args.mode {
-        Mode::Relay(args) => relay::run(args),
-        Mode::Allocate(args) => allocate::run(args),
-        Mode::Hold(args) => hold::run(args),
-        Mode::Binding(args) => binding::run(args),
+/// Runs one load and prints its report. It fails if a payload or an answer was not what it had to be.
+pub(super) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
+    let done = match &args.load {
+        Load::Relay(args) => relay::run(args),
+        Load::Allocate(args) => allocate::run(args),
+        Load::Hold(args) => hold::run(args),
+        Load::Binding(args) => binding::run(args),
+    };
+    match done {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) => Err(Failure::new(Exit::Failed, format!("{error:#}"))),
     }
 }

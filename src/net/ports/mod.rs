@@ -124,7 +124,8 @@ impl RelayPorts {
             if let Some(port) = maps[address].take(shape, random) {
                 let address = u16::try_from(address).expect("a host has fewer addresses than that");
                 let reservation = (shape == Shape::Pair).then(|| {
-                    state.reserve(now.after(RESERVATION_LIFETIME), PortId { address, port: port + 1 })
+                    let next = PortId { address, port: port + 1 };
+                    state.reserve(now.after(RESERVATION_LIFETIME), next, family)
                 });
                 return Ok(self.taken(PortId { address, port }, reservation));
             }
@@ -209,9 +210,9 @@ impl State {
         self.maps[usize::from(port.address)].free(port.port);
     }
 
-    fn reserve(&mut self, until: Millis, port: PortId) -> ReservationToken {
+    fn reserve(&mut self, until: Millis, port: PortId, family: Family) -> ReservationToken {
         let token = loop {
-            let token = ReservationToken(self.random.bytes());
+            let token = ReservationToken::new(family, self.random.bytes());
             if !self.reservations.contains_key(&token) {
                 break token;
             }

@@ -30,7 +30,7 @@ use super::relay_sockets::RelaySockets;
 use super::socket_id::SocketId;
 use super::sys::Slots;
 use super::sys::udp::BufferSizes;
-use crate::turn::{Event, Input, Millis, Now, Output};
+use crate::turn::{Event, Input, Millis, Now, Output, Relay};
 
 /// What a worker drives: [`turn::Relay`](crate::turn), or in tests something whose every move is known.
 pub trait Core {
@@ -42,6 +42,21 @@ pub trait Core {
 
     /// Time has passed.
     fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>));
+}
+
+impl Core for Relay {
+    #[inline]
+    fn handle<'a>(&mut self, now: Now, input: Input<'a>, out: &mut impl FnMut(Output<'a, '_>)) {
+        Self::handle(self, now, input, out);
+    }
+
+    fn next_deadline(&self) -> Option<Millis> {
+        Self::next_deadline(self)
+    }
+
+    fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>)) {
+        Self::expire(self, now, out);
+    }
 }
 
 /// What a worker is told of by its core, for logs and accounting.
