@@ -3,6 +3,7 @@
 use crate::{
     config::ConfigError,
     control::{server::ServeError, state::StateError},
+    net::listener::ListenFailure,
 };
 use std::{fmt, process::ExitCode};
 
@@ -66,10 +67,10 @@ impl From<StateError> for Failure {
 
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
-        let exit = match error {
-            ServeError::PortBusy(_) => Exit::PortBusy,
-            ServeError::NoPermission(_) => Exit::NoPermission,
-            ServeError::Failed(_) => Exit::Failed,
+        let exit = match error.listen_failure() {
+            Some(ListenFailure::PortBusy) => Exit::PortBusy,
+            Some(ListenFailure::NoPermission) => Exit::NoPermission,
+            Some(ListenFailure::AddressUnknown | ListenFailure::Other) | None => Exit::Failed,
         };
         Self::new(exit, error.to_string())
     }
@@ -84,22 +85,33 @@ impl From<std::io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::listener::ListenError;
 
     #[test]
     fn each_failure_has_its_documented_code() {
-        let address = "192.0.2.1:53".parse().unwrap();
+        let listen = |errno| {
+            let address = "192.0.2.1:53".parse().unwrap();
+            Failure::from(ServeError::Listen(ListenError::new(
+                address,
+                std::io::Error::from_raw_os_error(errno),
+            )))
+        };
         let cases = [
             (
-                Failure::from(ServeError::PortBusy(address)),
+                listen(libc::EADDRINUSE),
                 75,
-                "error: 192.0.2.1:53 is in use by another process\n",
+                "error: cannot listen on udp 192.0.2.1:53: another program uses port 53 (Address already in use (os error 98))\n",
             ),
             (
-                Failure::from(ServeError::NoPermission(address)),
+                listen(libc::EACCES),
                 77,
-                "error: no permission to listen on 192.0.2.1:53; ports below 1024 need CAP_NET_BIND_SERVICE\n",
+                "error: cannot listen on udp 192.0.2.1:53: no permission for port 53; ports below 1024 need CAP_NET_BIND_SERVICE (Permission denied (os error 13))\n",
             ),
-            (Failure::from(ServeError::Failed("x".into())), 1, "error: x\n"),
+            (
+                Failure::from(ServeError::WorkerEnded),
+                1,
+                "error: a worker has ended by itself; its log line says why\n",
+            ),
             (Failure::new(Exit::Usage, "x"), 2, "error: x\n"),
         ];
         for (failure, code, text) in cases {

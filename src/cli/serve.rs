@@ -67,7 +67,7 @@ fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Fai
     let ready = |advert: &Advert| {
         tracing::info!(
             listeners = %joined(&advert.listeners),
-            relays = %joined(advert.relays.iter().map(|relay| relay.advertised)),
+            relays = %joined(advert.relays.iter().map(|relay| relay.external)),
             ports = %config.relay.ports,
             "serving"
         );

@@ -107,7 +107,8 @@ pub enum ListenFailure {
 }
 
 impl ListenError {
-    fn new(address: SocketAddr, source: io::Error) -> Self {
+    /// From what the system said.
+    pub fn new(address: SocketAddr, source: io::Error) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open, and the rest is one case")]
         let reason = match source.kind() {
             io::ErrorKind::AddrInUse => ListenFailure::PortBusy,
@@ -125,6 +126,13 @@ impl fmt::Display for ListenError {
         write!(f, "cannot listen on udp {address}: ")?;
         match reason {
             ListenFailure::PortBusy => write!(f, "another program uses port {}", address.port())?,
+            ListenFailure::NoPermission if address.port() < 1024 => {
+                write!(
+                    f,
+                    "no permission for port {}; ports below 1024 need CAP_NET_BIND_SERVICE",
+                    address.port()
+                )?;
+            }
             ListenFailure::NoPermission => write!(f, "no permission for port {}", address.port())?,
             ListenFailure::AddressUnknown => {
                 write!(f, "no interface of this host has the address {}", address.ip())?;
