@@ -213,9 +213,9 @@ fn admit(
         && takes(total.as_mut(), settings.bandwidth);
     let flow = allocation.traffic.flow(direction);
     if admitted {
-        flow.count(payload)
+        flow.count(payload);
     } else {
-        flow.dropped += 1
+        flow.dropped += 1;
     }
     admitted
 }
