@@ -1,3 +1,7 @@
 //! The `turnbridge` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    turnbridge::cli::run(std::env::args_os()).into()
+}

@@ -22,7 +22,7 @@ pub struct Override {
 /// What names all our variables.
 pub const PREFIX: &str = "TURNBRIDGE_";
 
-/// Variables that mirror a flag; the command line reads them itself.
+/// Variables that mirror a flag of the server; the command line reads them itself.
 pub const FLAG_MIRRORS: [&str; 2] = ["TURNBRIDGE_CONFIG", "TURNBRIDGE_LOG"];
 
 /// Takes from `environment` what is ours. A variable of ours that is not known is an error, as a key in the file is.
@@ -47,6 +47,25 @@ pub fn overrides(
     found.sort_by(|one, other| one.key.cmp(&other.key));
     problems.sort_by(|one, other| one.place_name().cmp(other.place_name()));
     if problems.is_empty() { Ok(found) } else { Err(ConfigError { problems }) }
+}
+
+/// Takes one `KEY=VALUE` from the flag `--set`, with the value written as in the environment.
+pub fn set(assignment: &str) -> Result<Override, ConfigError> {
+    let fail = |message: String| ConfigError { problems: vec![problem("--set", &message)] };
+    let (key, text) = assignment
+        .split_once('=')
+        .ok_or_else(|| fail(format!("\"{assignment}\" is not KEY=VALUE, like limits.max_lifetime=30m")))?;
+    let known = known_keys();
+    let Some((_, kind)) = known.iter().find(|(name, _)| name == key) else {
+        let hint = nearest(key, known.iter().map(|(name, _)| name.as_str()));
+        let hint = hint.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        return Err(fail(format!("{key} is not a known key{hint}")));
+    };
+    let value = match kind {
+        Kind::One => Value::String(text.to_owned()),
+        Kind::List => list(text, ',').map_err(fail)?,
+    };
+    Ok(Override { key: key.to_owned(), value, origin: format!("--set {key}") })
 }
 
 /// Writes `value` at `key` of `table`, whatever was there.
@@ -98,11 +117,12 @@ fn collect_keys(prefix: &str, table: &Table, known: &mut Vec<(String, Kind)>) {
 }
 
 fn is_ours(name: &str) -> bool {
-    // Kubernetes sets TURNBRIDGE_PORT, TURNBRIDGE_SERVICE_HOST and the like for a Service that is called turnbridge;
+    // The load generator has flags and mirrors of its own. Kubernetes sets TURNBRIDGE_PORT, TURNBRIDGE_SERVICE_HOST and the like for a Service that is called turnbridge;
     // they are nobody's mistake.
     name.strip_prefix(PREFIX).is_some_and(|rest| {
-        let kubernetes = rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
-        !kubernetes && !FLAG_MIRRORS.contains(&name)
+        let foreign =
+            rest == "PORT" || ["PORT_", "SERVICE_", "BENCH_"].iter().any(|word| rest.starts_with(word));
+        !foreign && !FLAG_MIRRORS.contains(&name)
     })
 }
 
@@ -251,6 +271,7 @@ mod tests {
             ("TURNBRIDGE_SERVICE_HOST", "10.0.0.1"),
             ("TURNBRIDGE_PORT", "tcp://10.0.0.1:3478"),
             ("TURNBRIDGE_PORT_3478_UDP_ADDR", "10.0.0.1"),
+            ("TURNBRIDGE_BENCH_USER", "alice"),
         ];
         assert_eq!(from(&foreign), Ok(vec![]));
     }

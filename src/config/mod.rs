@@ -11,7 +11,7 @@ pub mod error;
 mod masked_line;
 mod nearest;
 pub mod raw;
-mod secret_file;
+pub(crate) mod secret_file;
 mod source;
 mod text;
 pub mod units;

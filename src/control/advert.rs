@@ -5,6 +5,7 @@ use crate::config::{
     address::ListenAddress,
     checked::{External, Relay},
 };
+use crate::net::ports::RelayAddress;
 use std::net::{IpAddr, SocketAddr};
 
 /// The addresses of a server: where it listens, where it relays from, and what that is called outside.
@@ -14,15 +15,6 @@ pub struct Advert {
     pub listeners: Vec<SocketAddr>,
     /// The addresses to relay from.
     pub relays: Vec<RelayAddress>,
-}
-
-/// A local address to relay from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RelayAddress {
-    /// What sockets are bound to.
-    pub local: IpAddr,
-    /// What a client is told, and peers see.
-    pub advertised: IpAddr,
 }
 
 impl Advert {
@@ -35,7 +27,7 @@ impl Advert {
             }
         }
         let advertised =
-            |local: IpAddr| RelayAddress { local, advertised: config.relay.external.advertised(local) };
+            |local: IpAddr| RelayAddress { bind: local, external: config.relay.external.advertised(local) };
         Self { listeners, relays: relay_addresses(&config.relay, host).into_iter().map(advertised).collect() }
     }
 
@@ -164,7 +156,7 @@ mod tests {
         for (name, external, host, expected) in cases {
             let (advert, _) = advert(&[("relay.external", &format!("{external:?}"))], host);
             let shown: Vec<_> =
-                advert.relays.iter().map(|relay| format!("{}={}", relay.local, relay.advertised)).collect();
+                advert.relays.iter().map(|relay| format!("{}={}", relay.bind, relay.external)).collect();
             assert_eq!(shown.join(" "), *expected, "{name}");
         }
     }
@@ -173,7 +165,7 @@ mod tests {
     fn configured_relay_addresses_are_taken_as_they_are() {
         let (advert, _) = advert(&[("relay.addresses", r#"["127.0.0.1"]"#)], &HOST);
         assert_eq!(advert.relays.len(), 1);
-        assert!(advert.relays[0].local.is_loopback());
+        assert!(advert.relays[0].bind.is_loopback());
     }
 
     #[test]

@@ -45,9 +45,9 @@ pub fn first_minute(
 fn describe(config: &Config, advert: &Advert, secret_path: &Path, expiry: u64) -> String {
     let mut text = format!("Turnbridge {} serves STUN and TURN over UDP.\n", env!("CARGO_PKG_VERSION"));
     let listeners: Vec<String> = advert.listeners.iter().map(ToString::to_string).collect();
-    let relays = advert.relays.iter().map(|relay| match relay.advertised == relay.local {
-        true => relay.local.to_string(),
-        false => format!("{} (behind {})", relay.local, relay.advertised),
+    let relays = advert.relays.iter().map(|relay| match relay.external == relay.bind {
+        true => relay.bind.to_string(),
+        false => format!("{} (behind {})", relay.bind, relay.external),
     });
     let relays: Vec<String> = relays.collect();
     let until = Utc::new(expiry).map(|expiry| format!(" (until {expiry})")).unwrap_or_default();

@@ -1,9 +1,11 @@
 //! Everything that is not packets: start, state that is kept, what operators are told.
 
 pub mod advert;
+pub mod events;
 pub mod first_minute;
 pub mod ice_servers;
 pub mod logging;
 pub mod server;
+pub mod settings;
 pub mod state;
 pub mod utc;

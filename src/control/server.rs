@@ -1,8 +1,18 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
 use super::advert::Advert;
-use crate::{auth::Authenticator, config::Config};
-use std::{fmt, net::SocketAddr, sync::Arc};
+use super::events::EventLog;
+use super::settings::settings;
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::net::listener::{ListenError, ListenFailure, Listener, open_listeners};
+use crate::net::ports::RelayPorts;
+use crate::net::sys::{interfaces::local_addresses, open_files, udp::BufferSizes};
+use crate::net::worker::{self, Clock, Setup, WorkerHandle};
+use crate::turn::{Event, Parts, Quota, Relay};
+use signal_hook::{consts::signal, iterator::Signals};
+use std::sync::{Arc, mpsc, mpsc::Sender};
+use std::{fmt, io, thread};
 
 /// All that a server starts from.
 #[derive(Clone, Debug)]
@@ -16,24 +26,46 @@ pub struct Start {
 }
 
 /// Why a server could not start or go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum ServeError {
-    /// Another process has the port.
-    PortBusy(SocketAddr),
-    /// The system does not let this process have the port.
-    NoPermission(SocketAddr),
-    /// Anything else.
-    Failed(String),
+    /// An address cannot be listened on.
+    Listen(ListenError),
+    /// There is nothing to relay from.
+    NoRelayAddress,
+    /// A worker has ended by itself.
+    WorkerEnded,
+    /// The system refuses something else.
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl ServeError {
+    fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::System { what, error }
+    }
+
+    /// What is in the way of listening, if that is the trouble.
+    pub fn listen_failure(&self) -> Option<ListenFailure> {
+        match self {
+            Self::Listen(error) => Some(error.reason),
+            Self::NoRelayAddress | Self::WorkerEnded | Self::System { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PortBusy(address) => write!(f, "{address} is in use by another process"),
-            Self::NoPermission(address) => {
-                write!(f, "no permission to listen on {address}; ports below 1024 need CAP_NET_BIND_SERVICE")
+            Self::Listen(error) => error.fmt(f),
+            Self::NoRelayAddress => {
+                f.write_str("this host has no address to relay from; set relay.addresses")
             }
-            Self::Failed(message) => f.write_str(message),
+            Self::WorkerEnded => f.write_str("a worker has ended by itself; its log line says why"),
+            Self::System { what, error } => write!(f, "cannot {what}: {error}"),
         }
     }
 }
@@ -43,6 +75,154 @@ impl std::error::Error for ServeError {}
 /// Serves until the process is told to stop. `ready` is called once, when all sockets are open, with the addresses
 /// that were really bound.
 pub fn run(start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
-    drop((start, ready));
-    Err(ServeError::Failed("this build has no packet path".to_owned()))
+    let (news, incoming) = mpsc::channel();
+    // Before anything is open: from here on a signal ends the server in good order.
+    forward_signals(news.clone())?;
+    check_open_files(&start.config);
+    let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
+    let (workers, advert) = start_workers(start, &events, &news)?;
+    drop((events, news));
+    ready(&advert);
+    let served = match incoming.recv() {
+        Ok(News::Signal(name)) => {
+            tracing::info!(signal = name, "stopping");
+            Ok(())
+        }
+        Ok(News::WorkerEnded) | Err(_) => Err(ServeError::WorkerEnded),
+    };
+    stop(workers);
+    writer.finish();
+    served
+}
+
+/// What ends the server.
+enum News {
+    Signal(&'static str),
+    WorkerEnded,
+}
+
+/// Tells when the worker that holds it is gone, be it by a panic.
+struct Alive(Sender<News>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        // Nobody listens any more when all workers are stopped on purpose.
+        let _ = self.0.send(News::WorkerEnded);
+    }
+}
+
+fn forward_signals(news: Sender<News>) -> Result<(), ServeError> {
+    let wanted = [signal::SIGTERM, signal::SIGINT, signal::SIGQUIT];
+    let mut signals = Signals::new(wanted).map_err(ServeError::system("listen for signals"))?;
+    let forward = move || {
+        for number in signals.forever() {
+            let name = signal_hook::low_level::signal_name(number).unwrap_or("unknown");
+            if news.send(News::Signal(name)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(forward)
+        .map(drop)
+        .map_err(ServeError::system("start a thread"))
+}
+
+/// Opens everything, then starts the workers: the group of listening sockets must be whole before the first packet.
+fn start_workers(
+    start: Start,
+    events: &EventLog,
+    news: &Sender<News>,
+) -> Result<(Vec<WorkerHandle<Relay>>, Advert), ServeError> {
+    let Start { config, authenticator, mut advert } = start;
+    if advert.relays.is_empty() {
+        return Err(ServeError::NoRelayAddress);
+    }
+    let count = config.server.workers.map_or_else(worker::worker_count, |count| usize::from(count.get()));
+    let buffers = BufferSizes {
+        receive: usize::try_from(config.server.receive_buffer).ok(),
+        send: usize::try_from(config.server.send_buffer).ok(),
+    };
+    let groups = open_listeners(&advert.listeners, count, buffers).map_err(ServeError::Listen)?;
+    // Where port 0 was asked for, this is where the port becomes known.
+    if let Some(group) = groups.first() {
+        advert.listeners = group.iter().map(Listener::address).collect();
+    }
+    let host = local_addresses().map_err(ServeError::system("list the addresses of this host"))?;
+    let parts = Parts {
+        settings: Arc::new(settings(&config, &advert, &host, count)),
+        authenticator,
+        quota: Arc::new(Quota::new(random()?)),
+        nonce_key: random_bytes()?,
+        seed: 0,
+    };
+    let ports = Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), random_bytes()?));
+    let clock = Clock::new();
+    let mut workers = Vec::with_capacity(count);
+    for (number, listeners) in groups.into_iter().enumerate() {
+        let relay = Relay::new(Parts { seed: random()?, ..parts.clone() });
+        let (alive, events) = (Alive(news.clone()), events.clone());
+        let observer = move |event: Event<'_>| {
+            let _until_the_worker_ends = &alive;
+            events.report(event);
+        };
+        let setup = Setup {
+            listeners,
+            ports: ports.clone(),
+            relay_buffers: RELAY_BUFFERS,
+            clock,
+            observer: Box::new(observer),
+        };
+        let started = worker::start(&format!("worker-{number}"), setup, relay);
+        workers.push(started.map_err(ServeError::system("start a worker"))?);
+    }
+    tracing::debug!(workers = count, "workers started");
+    Ok((workers, advert))
+}
+
+/// What one allocation's socket may buffer in the kernel. It is a limit, not a reservation: a flow of 100 Mbit/s fills
+/// it in 40 ms.
+const RELAY_BUFFERS: BufferSizes = BufferSizes { receive: Some(512 << 10), send: Some(512 << 10) };
+
+/// Ends all allocations, so that each has its line in the log, and then the workers.
+fn stop(workers: Vec<WorkerHandle<Relay>>) {
+    for worker in &workers {
+        // A worker that takes no commands has ended, or is stopped in a moment without these lines.
+        if worker.with_core(|relay, now, mut out| relay.stop(now, &mut out)).is_err() {
+            tracing::warn!("a worker is stopped without a log line for each of its allocations");
+        }
+    }
+    for worker in workers {
+        if worker.stop().is_err() {
+            tracing::error!("a worker has panicked");
+        }
+    }
+}
+
+/// Raises the limit of open files, and warns if it is lower than what could be needed.
+fn check_open_files(config: &Config) {
+    let ports = config.relay.ports.ports();
+    let wanted = u64::from(ports.end() - ports.start()) + 1;
+    match open_files::raise() {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            limit,
+            ports = wanted,
+            "fewer files may be open than there are relay ports; raise LimitNOFILE or ulimit -n"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
+}
+
+fn random_bytes() -> Result<[u8; 32], ServeError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| ServeError::System { what: "get random numbers", error: error.into() })?;
+    Ok(bytes)
+}
+
+fn random() -> Result<u64, ServeError> {
+    let [a, b, c, d, e, f, g, h, ..] = random_bytes()?;
+    Ok(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }

@@ -45,7 +45,9 @@ pub struct OwnSecret {
     pub secret: Secret,
     /// The file it is kept in.
     pub path: PathBuf,
-    /// What an operator should know about it, each a sentence.
+    /// Whether it was made just now.
+    pub is_new: bool,
+    /// What an operator should act on, each a sentence.
     pub notes: Vec<String>,
 }
 
@@ -126,7 +128,7 @@ fn read_or_make(directory: &Path) -> io::Result<OwnSecret> {
             make_secret(&path)?;
             // Another process may have been quicker; what is there now counts.
             let mut own = read_secret(&path)?;
-            own.notes.push(format!("a new secret was made and is kept in {}", path.display()));
+            own.is_new = true;
             Ok(own)
         }
         other => other,
@@ -141,7 +143,7 @@ fn read_secret(path: &Path) -> io::Result<OwnSecret> {
         return Err(io::Error::new(ErrorKind::InvalidData, message));
     }
     let notes = close_to_others(path)?.into_iter().collect();
-    Ok(OwnSecret { secret: Secret::new(secret), path: path.to_owned(), notes })
+    Ok(OwnSecret { secret: Secret::new(secret), path: path.to_owned(), is_new: false, notes })
 }
 
 /// Written beside and linked to its name when complete, so that nobody ever reads half a secret, and of two servers

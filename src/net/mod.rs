@@ -2,5 +2,11 @@
 
 pub mod batch;
 pub mod counters;
+pub mod listener;
+pub mod ports;
+mod random;
+mod relay_sockets;
 pub mod socket_id;
 pub mod sys;
+mod throttle;
+pub mod worker;

@@ -36,15 +36,13 @@ fn a_secret_is_made_once_with_mode_600_and_then_kept() {
     let first = keep_secret(&directory.state(), &Surroundings::default()).unwrap();
     assert_eq!(first.path, directory.secret());
     assert_eq!((mode(&directory.secret()), mode(&directory.0.join("state"))), (0o600, 0o700));
-    assert_eq!(
-        first.notes,
-        [format!("a new secret was made and is kept in {}", directory.secret().display())]
-    );
+    assert!(first.is_new && first.notes.is_empty());
     assert_eq!(first.secret.expose().len(), 64);
     assert_eq!(fs::read_dir(directory.0.join("state")).unwrap().count(), 1, "nothing else is left behind");
 
     let again = keep_secret(&directory.state(), &Surroundings::default()).unwrap();
-    assert_eq!((again.secret.expose(), again.notes.len()), (first.secret.expose(), 0));
+    assert_eq!(again.secret, first.secret);
+    assert!(!again.is_new && again.notes.is_empty());
     let found = find_secret(&directory.state(), &Surroundings::default()).unwrap();
     assert_eq!(found.secret, first.secret);
 
@@ -139,4 +137,16 @@ fn the_candidates_come_in_the_documented_order() {
         ..around
     };
     assert_eq!(shown(&user), [PathBuf::from(all[3])]);
+}
+
+#[test]
+fn a_missing_permission_is_told_from_other_failures() {
+    let failed = |kind: ErrorKind| {
+        nowhere("x", vec![("/a".into(), ErrorKind::NotFound.into()), ("/b".into(), kind.into())])
+    };
+    assert!(
+        failed(ErrorKind::PermissionDenied).no_permission
+            && failed(ErrorKind::ReadOnlyFilesystem).no_permission
+    );
+    assert!(!failed(ErrorKind::NotADirectory).no_permission);
 }

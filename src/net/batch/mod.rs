@@ -8,12 +8,14 @@
 //! copied into the batch. Nothing is allocated once the batch has grown to its working size.
 
 mod flush;
+mod recent;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
 
 pub use flush::{Outlet, RunLimit, Sockets};
+use recent::{Recent, Seen};
 
 use super::socket_id::SocketId;
 use super::sys::{MAX_RUN_BYTES, MAX_SEGMENTS, Outbox};
@@ -44,8 +46,8 @@ pub struct Batch<'a> {
     datagrams: Vec<Datagram<'a>>,
     runs: Vec<Run>,
     groups: Vec<Group>,
-    recent_runs: [u32; RECENT],
-    recent_groups: [u32; RECENT],
+    recent_runs: Recent,
+    recent_groups: Recent,
     latest: usize,
     outbox: Outbox,
     plan: Vec<flush::Planned>,
@@ -72,6 +74,8 @@ struct Run {
     /// Whether one more may be added.
     open: bool,
     dont_fragment: bool,
+    /// Where it was entered in the table of recent runs.
+    place: u16,
     /// The next run through the same socket.
     next: u32,
 }
@@ -81,12 +85,12 @@ struct Group {
     socket: SocketId,
     first: u32,
     last: u32,
+    /// Where it was entered in the table of recent groups.
+    place: u16,
 }
 
 /// End of a chain of indexes.
 const NONE: u32 = u32::MAX;
-/// Places in the tables that find an open run or a group again. Two that fall on one place only cost a send call.
-const RECENT: usize = 64;
 /// Datagrams after which the batch asks to be flushed.
 const FULL_AT: usize = 512;
 /// Bytes of heads after which the batch asks to be flushed.
@@ -102,8 +106,8 @@ impl Default for Batch<'_> {
             datagrams: Vec::with_capacity(capacity),
             runs: Vec::with_capacity(capacity),
             groups: Vec::with_capacity(capacity),
-            recent_runs: [NONE; RECENT],
-            recent_groups: [NONE; RECENT],
+            recent_runs: Recent::new(),
+            recent_groups: Recent::new(),
             latest: 0,
             outbox: Outbox::with_capacity(capacity, 3 * capacity),
             plan: Vec::with_capacity(capacity),
@@ -149,36 +153,32 @@ impl<'a> Batch<'a> {
             debug_assert!(false, "a datagram is never longer than 64 KiB");
             return;
         };
-        let run = self.open_run(socket, to, size, letter.dont_fragment);
+        let (place, run) = self.find_run(socket, to);
+        let run = run.filter(|run| self.runs[*run].admits(size, letter.dont_fragment));
         let head = self.store_head(letter.head, run);
         let index = index(self.datagrams.len());
         self.datagrams.push(Datagram { payload: letter.payload, head, head_length, padding, next: NONE });
         match run {
             Some(run) => self.append(run, index, size),
-            None => self.begin_run(socket, to, index, size, letter.dont_fragment),
+            None => self.begin_run(place, Run::new(socket, to, index, size, letter.dont_fragment)),
         }
     }
 
-    /// The run that a datagram of this size may join.
-    fn open_run(
-        &mut self,
-        socket: SocketId,
-        to: SocketAddr,
-        size: u32,
-        dont_fragment: bool,
-    ) -> Option<usize> {
+    /// The latest run through this socket to this address, and its place in the table.
+    fn find_run(&mut self, socket: SocketId, to: SocketAddr) -> (u16, Option<usize>) {
         let matches = |run: &Run| run.socket == socket && run.to == to;
-        if !self.runs.get(self.latest).is_some_and(matches) {
-            // What is left in the table from an earlier batch is either out of range or found not to match.
-            self.latest = self.recent_runs[place(socket, to)] as usize;
+        if let Some(run) = self.runs.get(self.latest).filter(|run| matches(run)) {
+            return (run.place, Some(self.latest));
         }
-        let run = self.runs.get(self.latest).filter(|run| matches(run))?;
-        let fits = run.open
-            && run.dont_fragment == dont_fragment
-            && (1..=run.size).contains(&size)
-            && (run.count as usize) < MAX_SEGMENTS
-            && (run.bytes + size) as usize <= MAX_RUN_BYTES;
-        fits.then_some(self.latest)
+        let (place, found) = self.recent_runs.find(hash(socket, to), |run, place| match self.runs.get(run) {
+            Some(run) if run.place == place && matches(run) => Seen::Wanted,
+            Some(run) if run.place == place => Seen::Other,
+            _ => Seen::Stale,
+        });
+        if let Some(run) = found {
+            self.latest = run;
+        }
+        (place, found)
     }
 
     /// Copies a head, unless the datagram before in the same run has the same one.
@@ -203,34 +203,29 @@ impl<'a> Batch<'a> {
         run.open = size == run.size;
     }
 
-    fn begin_run(&mut self, socket: SocketId, to: SocketAddr, datagram: u32, size: u32, dont_fragment: bool) {
-        let new = index(self.runs.len());
-        // An empty datagram cannot be part of a run: the kernel would not know where it is.
-        let open = size > 0;
-        self.runs.push(Run {
-            socket,
-            to,
-            first: datagram,
-            last: datagram,
-            count: 1,
-            size,
-            bytes: size,
-            open,
-            dont_fragment,
-            next: NONE,
-        });
-        self.recent_runs[place(socket, to)] = new;
-        self.latest = new as usize;
+    fn begin_run(&mut self, place: u16, run: Run) {
+        let socket = run.socket;
+        let new = self.runs.len();
+        self.runs.push(Run { place, ..run });
+        self.recent_runs.enter(place, new);
+        self.latest = new;
 
-        let recent = &mut self.recent_groups[socket_place(socket)];
-        match self.groups.get_mut(*recent as usize).filter(|group| group.socket == socket) {
+        let (place, group) =
+            self.recent_groups.find(mix(socket.to_bits()), |group, place| match self.groups.get(group) {
+                Some(group) if group.place == place && group.socket == socket => Seen::Wanted,
+                Some(group) if group.place == place => Seen::Other,
+                _ => Seen::Stale,
+            });
+        let new = index(new);
+        match group {
             Some(group) => {
+                let group = &mut self.groups[group];
                 self.runs[group.last as usize].next = new;
                 group.last = new;
             }
             None => {
-                *recent = index(self.groups.len());
-                self.groups.push(Group { socket, first: new, last: new });
+                self.recent_groups.enter(place, self.groups.len());
+                self.groups.push(Group { socket, first: new, last: new, place });
             }
         }
     }
@@ -240,6 +235,36 @@ impl<'a> Batch<'a> {
         self.datagrams.clear();
         self.runs.clear();
         self.groups.clear();
+    }
+}
+
+impl Run {
+    const fn new(socket: SocketId, to: SocketAddr, datagram: u32, size: u32, dont_fragment: bool) -> Self {
+        // An empty datagram cannot be part of a run: the kernel would not know where it is.
+        let open = size > 0;
+        let (first, last) = (datagram, datagram);
+        Self {
+            socket,
+            to,
+            first,
+            last,
+            count: 1,
+            size,
+            bytes: size,
+            open,
+            dont_fragment,
+            place: 0,
+            next: NONE,
+        }
+    }
+
+    /// Whether a datagram of this size may join.
+    fn admits(&self, size: u32, dont_fragment: bool) -> bool {
+        self.open
+            && self.dont_fragment == dont_fragment
+            && (1..=self.size).contains(&size)
+            && (self.count as usize) < MAX_SEGMENTS
+            && (self.bytes + size) as usize <= MAX_RUN_BYTES
     }
 }
 
@@ -268,9 +293,7 @@ impl<'a> Datagram<'a> {
 const MAX_PADDING: u8 = 3;
 static ZEROES: [u8; MAX_PADDING as usize] = [0; MAX_PADDING as usize];
 
-/// The place of a socket and an address in the table of recent runs. Whoever makes addresses collide only loses the
-/// joining of their own datagrams.
-fn place(socket: SocketId, to: SocketAddr) -> usize {
+fn hash(socket: SocketId, to: SocketAddr) -> u32 {
     let ip = match to {
         SocketAddr::V4(to) => u32::from(*to.ip()),
         SocketAddr::V6(to) => {
@@ -281,13 +304,9 @@ fn place(socket: SocketId, to: SocketAddr) -> usize {
     mix(ip.rotate_left(16) ^ u32::from(to.port()) ^ socket.to_bits().rotate_left(8))
 }
 
-fn socket_place(socket: SocketId) -> usize {
-    mix(socket.to_bits())
-}
-
-/// Multiplication by 2³²/φ brings all bits into the upper ones.
-fn mix(bits: u32) -> usize {
-    (bits.wrapping_mul(0x9E37_79B9) >> (u32::BITS - RECENT.ilog2())) as usize
+/// Multiplication by 2³²/φ brings all bits into the upper ones, which are those that are used.
+const fn mix(bits: u32) -> u32 {
+    bits.wrapping_mul(0x9E37_79B9) >> 16
 }
 
 /// Lengths and indexes in a batch: far below 2³², since it is flushed when it is full.

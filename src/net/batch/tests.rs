@@ -108,6 +108,25 @@ fn runs_are_found_again_between_datagrams_of_other_flows() {
 }
 
 #[test]
+fn bursts_of_many_flows_that_arrive_mixed_are_joined_per_flow() {
+    let mut batch = Batch::default();
+    let payload = [0; 100];
+    for lap in 0..3 {
+        // Flows of earlier batches must not be mistaken for flows of this one.
+        for _ in 0..5 {
+            for flow in 0..100 {
+                let to = SocketAddr::new("127.0.0.1".parse().unwrap(), 1000 + flow + lap);
+                batch.push(SocketId::relay(u32::from(flow)), to, Letter::payload(&payload));
+            }
+        }
+        let joined = if MAX_SEGMENTS > 1 { 100 } else { 500 };
+        assert!((joined..joined + 5).contains(&batch.runs.len()), "{}", batch.runs.len());
+        assert_eq!(batch.groups.len(), 100);
+        batch = batch.renew();
+    }
+}
+
+#[test]
 fn datagrams_of_one_flow_keep_their_order_and_length_whatever_their_sizes() {
     for at in LOOPBACKS {
         let mut rig = Rig::with_sockets(at, 1);

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 pub mod interfaces;
 #[cfg(target_os = "linux")]
 pub mod linux;
+pub mod open_files;
 #[cfg(any(not(target_os = "linux"), feature = "portable", test))]
 pub mod portable;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use linux as imp;
 use portable as imp;
 
 pub use imp::{
-    ERROR_QUEUE, MAX_SEGMENTS, Outbox, Parcel, Received, Round, Slots, disable_fragmentation,
+    DONT_FRAGMENT, ERROR_QUEUE, MAX_SEGMENTS, Outbox, Parcel, Received, Round, Slots, disable_fragmentation,
     enable_error_queue, enable_offloads, read_error, restore_fragmentation, send_one,
 };
 

@@ -1,0 +1,99 @@
+//! `turnbridge check`: whether a configuration is good, and what comes of it on this host.
+
+use super::{
+    exit::{Exit, Failure},
+    output,
+    settings::{self, SettingArgs},
+};
+use crate::{
+    config::{Config, Loaded},
+    control::{
+        advert::Advert,
+        ice_servers::turn_url,
+        state::{self, Surroundings},
+    },
+    net,
+};
+use clap::Args;
+use std::{fmt::Write, net::IpAddr, path::PathBuf};
+
+/// Flags of `check`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Prints the effective configuration as TOML, with secrets masked, and the addresses that come of it.
+Exits with 0 when the configuration is good and with 78 when it is not.
+
+Example:
+  turnbridge check /etc/turnbridge.toml")]
+pub(super) struct CheckArgs {
+    /// The configuration file; without one the defaults and the environment are checked
+    #[arg(value_name = "FILE", env = "TURNBRIDGE_CONFIG")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+pub(super) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
+    report(&settings::load(args.file.as_deref(), &args.settings)?)
+}
+
+/// Prints what `loaded` means. The output is a configuration file again, which means the same but for the secrets.
+pub(super) fn report(loaded: &Loaded) -> Result<Exit, Failure> {
+    let effective =
+        toml::to_string(&loaded.raw).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let host = net::sys::interfaces::local_addresses()?;
+    let advert = Advert::of(&loaded.config, &host);
+    output::result(&format!("{effective}\n{}", describe(&loaded.config, &advert)))?;
+    for warning in loaded.warnings.iter().chain(&foreign_addresses(&advert, &host)) {
+        output::warning(warning);
+    }
+    output::note("the configuration is good");
+    Ok(Exit::Done)
+}
+
+/// A configuration may well be checked on another host than the one it is for, so this is no error here.
+fn foreign_addresses(advert: &Advert, host: &[IpAddr]) -> Vec<String> {
+    let listeners = advert.listeners.iter().map(|listener| listener.ip());
+    let mut foreign: Vec<IpAddr> = listeners.chain(advert.relays.iter().map(|relay| relay.bind)).collect();
+    // All of 127.0.0.0/8 is the host's own, though only one address of it is listed.
+    foreign.retain(|ip| !host.contains(ip) && !ip.is_loopback());
+    foreign.sort();
+    foreign.dedup();
+    foreign
+        .iter()
+        .map(|ip| format!("{ip} is not an address of this host; a server here could not use it"))
+        .collect()
+}
+
+fn describe(config: &Config, advert: &Advert) -> String {
+    let mut text = "# On this host, this means:\n".to_owned();
+    let relays = advert.relays.iter().map(|relay| format!("{}, bound to {}", relay.external, relay.bind));
+    let clients = advert.client_addresses(&config.relay.external);
+    let lines = [
+        ("listens on", advert.listeners.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        ("relays from", relays.collect()),
+        ("logs in", logins(config)),
+        ("clients use", clients.into_iter().map(turn_url).collect()),
+    ];
+    for (name, values) in lines {
+        for value in values {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "#   {name:<12}{value}");
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+fn logins(config: &Config) -> Vec<String> {
+    if config.auth.is_empty() {
+        return vec![match state::find_secret(&config.server.state_dir, &Surroundings::of_this_process()) {
+            Ok(own) => format!("with time-limited credentials, by the secret in {}", own.path.display()),
+            Err(_) => "with time-limited credentials, by a secret that is made at the first start".to_owned(),
+        }];
+    }
+    let secrets = config.auth.secrets.iter().enumerate();
+    let secrets = secrets
+        .map(|(at, named)| format!("with time-limited credentials, by secret {} ({})", at + 1, named.name));
+    let users = config.auth.users.iter().map(|user| format!("as the static user {}", user.name));
+    secrets.chain(users).collect()
+}

@@ -1,0 +1,90 @@
+//! The command line: one file per subcommand.
+
+mod bench;
+mod check;
+mod credential;
+mod exit;
+mod output;
+mod serve;
+mod settings;
+
+pub use exit::Exit;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+/// Runs the command that `arguments` (the program's name first) ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    let done = match cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Credential(args)) => credential::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
+    };
+    done.unwrap_or_else(|failure| {
+        output::note(failure.to_string().trim_end());
+        failure.exit
+    })
+}
+
+/// A STUN and TURN server
+///
+/// Without a command it serves. Without a configuration file it listens on port 3478 of all addresses, makes a secret
+/// that it keeps, and prints a credential for a first try.
+#[derive(Debug, Parser)]
+#[command(name = "turnbridge", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (what happens without a command)
+    Serve(serve::ServeArgs),
+    /// Say whether a configuration is good, and show what comes of it
+    Check(check::CheckArgs),
+    /// Make a time-limited credential, or say what is wrong with one
+    Credential(Box<credential::CredentialArgs>),
+    /// Load a TURN server, check what it relays, and tell what it spends
+    Bench(bench::BenchArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  turnbridge                                    try it out
+  turnbridge --config /etc/turnbridge.toml      run a server
+  turnbridge check /etc/turnbridge.toml         look before you start it
+  turnbridge credential --user alice --json     iceServers for a browser
+  turnbridge credential verify NAME PASSWORD    why does it not log in?
+
+Every key of the configuration can be set from the environment as TURNBRIDGE_SECTION__KEY.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 75 port busy, 77 no permission, 78 wrong configuration";
+
+fn explain(error: &clap::Error) -> Exit {
+    // Help and version are results and go to standard output; when that is closed there is nobody to tell.
+    let printed = error.print();
+    match (error.use_stderr(), printed) {
+        (false, Ok(())) => Exit::Done,
+        (false, Err(_)) => Exit::Failed,
+        (true, _) => Exit::Usage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

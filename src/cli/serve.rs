@@ -1,0 +1,113 @@
+//! `turnbridge serve`: everything up to the moment when sockets are opened, and what is told once they are.
+
+use super::{
+    check,
+    exit::{Exit, Failure},
+    output,
+    settings::{self, SettingArgs},
+};
+use crate::{
+    auth::Secret,
+    config::{Config, checked::NamedSecret},
+    control::{
+        advert::Advert,
+        first_minute::first_minute,
+        logging::{self, Style},
+        server::{self, Start},
+        state::{self, OwnSecret, Surroundings},
+        utc::unix_now,
+    },
+    net,
+};
+use clap::Args;
+use std::{path::PathBuf, sync::Arc};
+
+/// Flags of `serve`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ServeArgs {
+    /// Read this configuration file
+    #[arg(long, value_name = "FILE", env = "TURNBRIDGE_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Check the configuration and exit, as `turnbridge check` does
+    #[arg(long, visible_alias = "check-config")]
+    check: bool,
+}
+
+pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
+    let loaded = settings::load(args.config.as_deref(), &args.settings)?;
+    if args.check {
+        return check::report(&loaded);
+    }
+    let style = Style::choose(loaded.config.log_format);
+    logging::start(loaded.config.log_level, style);
+    for warning in &loaded.warnings {
+        tracing::warn!(detail = %warning, "configuration can be improved");
+    }
+    // From here on there is a log, and it is where an operator looks.
+    let served = serve(loaded.config, args.config.is_none(), style);
+    Ok(served.map_or_else(
+        |failure| {
+            tracing::error!(reason = %failure.messages.join("\n"), "server stopped");
+            failure.exit
+        },
+        |()| Exit::Done,
+    ))
+}
+
+fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Failure> {
+    let own_secret = if config.auth.is_empty() { Some(use_own_secret(&mut config)?) } else { None };
+    let host = net::sys::interfaces::local_addresses()?;
+    let start = Start {
+        authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
+        advert: Advert::of(&config, &host),
+        config: config.clone(),
+    };
+    let ready = |advert: &Advert| {
+        tracing::info!(
+            listeners = %joined(&advert.listeners),
+            relays = %joined(advert.relays.iter().map(|relay| relay.external)),
+            ports = %config.relay.ports,
+            "serving"
+        );
+        // Whoever has written a configuration makes credentials with `turnbridge credential`; the log of a service
+        // is no place for one.
+        if let Some(own) = own_secret.filter(|_| is_first_try) {
+            tell(&config, advert, &own, style);
+        }
+    };
+    Ok(server::run(start, ready)?)
+}
+
+/// Puts the secret that the server keeps for itself into a configuration that would let nobody in.
+fn use_own_secret(config: &mut Config) -> Result<OwnSecret, Failure> {
+    let own = state::keep_secret(&config.server.state_dir, &Surroundings::of_this_process())?;
+    let path = own.path.display().to_string();
+    match own.is_new {
+        true => tracing::info!(path, "secret made"),
+        false => tracing::info!(path, "secret kept from an earlier start"),
+    }
+    for note in &own.notes {
+        tracing::warn!(detail = %note, "secret needs attention");
+    }
+    let secret: Secret = own.secret.clone();
+    config.auth.secrets.push(NamedSecret { name: path, secret });
+    Ok(own)
+}
+
+fn tell(config: &Config, advert: &Advert, own: &OwnSecret, style: Style) {
+    let told = first_minute(config, advert, (&own.path, &own.secret), unix_now());
+    // Among JSON lines the text would only be in the way of the programs that read them.
+    if style == Style::Text {
+        output::note(&told.text);
+    }
+    if let Err(failure) = output::result(&told.ice_servers) {
+        tracing::warn!(reason = %failure.messages.join("\n"), "cannot print the first credential");
+    }
+}
+
+fn joined<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    items.join(",")
+}

@@ -1,0 +1,120 @@
+//! One line per source and reason: what repeats is counted, and told in one more line a minute later.
+
+use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::record::{Reason, Record};
+use crate::turn::Denial;
+
+/// How long a reason stays folded after its first line.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Sources that are told apart; beyond them, new ones are only counted.
+const SOURCES: usize = 1024;
+
+/// Remembers which refusals have had their line.
+#[derive(Debug, Default)]
+pub(super) struct Folder {
+    open: HashMap<(IpAddr, Discriminant<Denial>), Fold>,
+    /// Refusals of sources there was no room for, since `open` was full.
+    unlisted: u64,
+}
+
+#[derive(Debug)]
+struct Fold {
+    since: Instant,
+    last: Denial,
+    repeats: u64,
+}
+
+impl Folder {
+    /// Whether a record gets a line now; refusals of a kind that their source had before are counted instead.
+    pub(super) fn admits(&mut self, record: &Record, now: Instant) -> bool {
+        let Record::Refused { client, denial, .. } = record else { return true };
+        let key = (client.ip(), discriminant(denial));
+        if let Some(fold) = self.open.get_mut(&key) {
+            fold.repeats += 1;
+            fold.last = *denial;
+            return false;
+        }
+        if self.open.len() >= SOURCES {
+            self.unlisted += 1;
+            return false;
+        }
+        self.open.insert(key, Fold { since: now, last: *denial, repeats: 0 });
+        true
+    }
+
+    /// Ends the folds whose minute is over, with a line for each that had repeats.
+    pub(super) fn close_due(&mut self, now: Instant) {
+        self.close(|fold| now.duration_since(fold.since) >= WINDOW);
+    }
+
+    /// Ends all folds.
+    pub(super) fn close_all(&mut self) {
+        self.close(|_| true);
+    }
+
+    fn close(&mut self, is_due: impl Fn(&Fold) -> bool) {
+        let mut closed = false;
+        self.open.retain(|(source, _), fold| {
+            let due = is_due(fold);
+            if due && fold.repeats > 0 {
+                let reason = Reason(&fold.last);
+                tracing::info!(%source, %reason, repeats = fold.repeats, "requests refused again");
+            }
+            closed |= due;
+            !due
+        });
+        if closed && self.unlisted > 0 {
+            tracing::warn!(requests = self.unlisted, "requests of many more sources were refused");
+            self.unlisted = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Method;
+
+    fn refused(client: &str, denial: Denial) -> Record {
+        let client = client.parse().unwrap();
+        Record::Refused { client, user: None, method: Method::ALLOCATE, denial, peer: None }
+    }
+
+    #[test]
+    fn a_source_gets_one_line_per_reason_and_minute() {
+        let mut folder = Folder::default();
+        let start = Instant::now();
+        assert!(folder.admits(&refused("192.0.2.1:1", Denial::WrongPassword), start));
+        assert!(!folder.admits(&refused("192.0.2.1:2", Denial::WrongPassword), start), "same source");
+        assert!(folder.admits(&refused("192.0.2.1:2", Denial::NoPort), start), "other reason");
+        assert!(folder.admits(&refused("192.0.2.2:1", Denial::WrongPassword), start), "other source");
+        folder.close_due(start + WINDOW / 2);
+        assert!(!folder.admits(&refused("192.0.2.1:1", Denial::WrongPassword), start));
+        folder.close_due(start + WINDOW);
+        assert!(folder.admits(&refused("192.0.2.1:1", Denial::WrongPassword), start + WINDOW));
+    }
+
+    #[test]
+    fn an_expiry_that_grows_older_is_still_the_same_reason() {
+        let mut folder = Folder::default();
+        let now = Instant::now();
+        assert!(folder.admits(&refused("192.0.2.1:1", Denial::CredentialExpired { ago_s: 1 }), now));
+        assert!(!folder.admits(&refused("192.0.2.1:1", Denial::CredentialExpired { ago_s: 2 }), now));
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_takes_bounded_memory() {
+        let mut folder = Folder::default();
+        let now = Instant::now();
+        for source in 0..10_000_u32 {
+            let [_, _, a, b] = source.to_be_bytes();
+            folder.admits(&refused(&format!("10.0.{a}.{b}:1"), Denial::WrongPassword), now);
+        }
+        assert_eq!(folder.open.len(), SOURCES);
+        assert_eq!(folder.unlisted, 10_000 - SOURCES as u64);
+    }
+}

@@ -1,0 +1,126 @@
+//! From the configuration to what the core works with.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::advert::Advert;
+use crate::config::{
+    Config,
+    checked::{Budget, Limits},
+    choice::{ChannelNumbers, ExpiryRule},
+};
+use crate::turn::{AllocationLimits, ChannelRange, CredentialExpiry, PeerPolicy, PeerRules, Rate, Settings};
+
+/// A rate that is never reached.
+const UNLIMITED: Rate = Rate { per_second: u32::MAX as u64, burst: u32::MAX as u64 };
+/// Room for a few of the largest datagrams, however slow the rate.
+const SMALLEST_BURST: u64 = 256 << 10;
+
+/// The settings of one worker out of `workers`, on a host with the addresses `host`.
+pub fn settings(config: &Config, advert: &Advert, host: &[IpAddr], workers: usize) -> Settings {
+    let limits = &config.limits;
+    let share = u64::try_from(workers.max(1)).unwrap_or(1);
+    Settings {
+        max_lifetime: Duration::from_secs(limits.max_lifetime_s.into()),
+        channels: match config.channel_numbers {
+            ChannelNumbers::Rfc8656 => ChannelRange::Rfc8656,
+            ChannelNumbers::Rfc5766 => ChannelRange::Rfc5766,
+        },
+        expiry: match config.auth.expiry {
+            ExpiryRule::Strict => CredentialExpiry::Strict,
+            ExpiryRule::AtAllocation => CredentialExpiry::AtAllocation,
+        },
+        dont_fragment: cfg!(target_os = "linux"),
+        allocations: allocation_limits(limits),
+        permissions_per_allocation: usize::try_from(limits.permissions_per_allocation).unwrap_or(usize::MAX),
+        channels_per_allocation: usize::try_from(limits.channels_per_allocation).unwrap_or(usize::MAX),
+        bandwidth_per_allocation: limits.bandwidth_per_allocation.map(bandwidth),
+        // The kernel spreads clients evenly, so each worker gets an even share of what all may relay.
+        bandwidth: limits.bandwidth.map(|bits| bandwidth(bits / share)),
+        challenge_budget: budget(limits.challenges),
+        binding_budget: budget(limits.bindings),
+        peers: PeerPolicy::new(peer_rules(config, advert, host)),
+        ..Settings::default()
+    }
+}
+
+fn allocation_limits(limits: &Limits) -> AllocationLimits {
+    AllocationLimits {
+        per_user: limits.allocations_per_user.unwrap_or(u32::MAX),
+        per_address: limits.allocations_per_ip.unwrap_or(u32::MAX),
+        total: limits.allocations.unwrap_or(u32::MAX),
+    }
+}
+
+/// Bits per second as bytes per second, with a quarter of a second saved up: a video frame is not cut.
+fn bandwidth(bits: u64) -> Rate {
+    let per_second = bits / 8;
+    Rate { per_second, burst: (per_second / 4).max(SMALLEST_BURST) }
+}
+
+fn budget(budget: Option<Budget>) -> Rate {
+    budget
+        .map_or(UNLIMITED, |budget| Rate { per_second: budget.per_second.into(), burst: budget.burst.into() })
+}
+
+/// Our own relay addresses may be reached, as bound and as seen from outside; what this host listens on may not.
+fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
+    let outside = |address: &SocketAddr| {
+        SocketAddr::new(config.relay.external.advertised(address.ip()), address.port())
+    };
+    PeerRules {
+        allow: config.peers.allow.clone(),
+        deny: config.peers.deny.clone(),
+        ports: config.peers.ports.ports(),
+        relay_addresses: advert.relays.iter().flat_map(|relay| [relay.bind, relay.external]).collect(),
+        relay_ports: config.relay.ports.ports(),
+        host_addresses: host.to_vec(),
+        services: advert.listeners.iter().flat_map(|listener| [*listener, outside(listener)]).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Inputs, env, load};
+
+    fn made(text: &str, workers: usize) -> Settings {
+        let overrides = text.split_whitespace().map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap();
+            (
+                format!("TURNBRIDGE_{}", key.to_uppercase().replace('.', "__")).into(),
+                value.replace('_', " ").into(),
+            )
+        });
+        let overrides = env::overrides(overrides).unwrap();
+        let config = load(Inputs { file: None, overrides }).unwrap().config;
+        let host = ["127.0.0.1", "192.168.1.5"].map(|ip| ip.parse().unwrap());
+        settings(&config, &Advert::of(&config, &host), &host, workers)
+    }
+
+    #[test]
+    fn bandwidth_is_bytes_and_the_total_is_shared_between_workers() {
+        let settings = made("limits.bandwidth=80_Mbit/s limits.bandwidth_per_allocation=8_kbit/s", 2);
+        assert_eq!(settings.bandwidth.unwrap().per_second, 5_000_000);
+        assert_eq!(
+            settings.bandwidth_per_allocation.unwrap(),
+            Rate { per_second: 1000, burst: SMALLEST_BURST }
+        );
+        assert_eq!(made("", 2).bandwidth, None);
+    }
+
+    #[test]
+    fn peers_may_be_our_relays_and_never_our_listeners() {
+        let settings = made("peers.allow=0.0.0.0/0 relay.external=198.51.100.7", 1);
+        let judge = |peer: &str| settings.peers.judge(peer.parse().unwrap());
+        for service in ["127.0.0.1:3478", "192.168.1.5:3478", "198.51.100.7:3478"] {
+            assert_eq!(judge(service), Err("own-service"), "{service}");
+        }
+        let strict = made("relay.external=198.51.100.7", 1);
+        for relay in ["192.168.1.5:50000", "198.51.100.7:50000"] {
+            assert!(strict.peers.judge(relay.parse().unwrap()).is_ok(), "{relay}");
+        }
+        assert_eq!(strict.peers.judge("192.168.1.6:50000".parse().unwrap()), Err("private"));
+        assert_eq!(strict.peers.judge("192.168.1.5:22".parse().unwrap()), Err("own-host"));
+    }
+}

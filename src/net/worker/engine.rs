@@ -1,0 +1,344 @@
+//! The sockets of a worker and the core between them.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Poll};
+
+use super::sink::{Sink, Wishes};
+use super::{Core, Observer, token};
+use crate::net::batch::{Batch, Outlet, Sockets};
+use crate::net::counters::Counters;
+use crate::net::listener::WorkerListeners;
+use crate::net::ports::Mapping;
+use crate::net::relay_sockets::RelaySockets;
+use crate::net::socket_id::{SocketId, SocketKind};
+use crate::net::sys::{Message, Received, Round};
+use crate::turn::{FiveTuple, Icmp, Input, ListenerId, Now, Output, RelayId};
+
+pub(super) struct Engine<C> {
+    pub(super) core: C,
+    pub(super) counters: Counters,
+    sockets: WorkerSockets,
+    mapping: Mapping,
+    observer: Observer,
+    wishes: Wishes,
+    /// Sockets with something to receive, each once. Readiness is told only when it begins, so a socket stays in this
+    /// list until it is drained, and goes to the end after each turn.
+    ready: VecDeque<SocketId>,
+    /// Relay sockets with something in their error queue.
+    errors: VecDeque<SocketId>,
+}
+
+struct WorkerSockets {
+    listeners: WorkerListeners,
+    relays: RelaySockets,
+}
+
+/// Messages that a listener, with all its clients, receives in one turn.
+const LISTENER_TURN: usize = 32;
+/// Messages that a relay socket receives in one turn, so that a flooded one does not hold up the others.
+const RELAY_TURN: usize = 8;
+/// Receive calls that may fail in one turn: an ICMP error is reported by one and gone with it.
+const RECEIVE_ATTEMPTS: usize = 3;
+/// Error reports read from one socket in one turn.
+const ERRORS_TURN: usize = 16;
+/// Sockets whose error reports are read in one wake-up.
+const ERRORS_PER_WAKEUP: usize = 64;
+
+impl Sockets for WorkerSockets {
+    #[inline]
+    fn outlet(&mut self, socket: SocketId) -> Option<Outlet<'_>> {
+        match socket.kind() {
+            SocketKind::Listener(number) => Some(self.listeners.get_mut(usize::from(number))?.outlet()),
+            SocketKind::Relay(place) => Some(self.relays.at(place)?.1.outlet()),
+        }
+    }
+}
+
+impl WorkerSockets {
+    /// The mark that a socket is in the list of those that are ready.
+    fn queued(&mut self, socket: SocketId) -> Option<&mut bool> {
+        match socket.kind() {
+            SocketKind::Listener(number) => Some(&mut self.listeners.get_mut(usize::from(number))?.queued),
+            SocketKind::Relay(place) => Some(&mut self.relays.at(place)?.1.queued),
+        }
+    }
+
+    /// The mark that a socket is in the list of those with errors to report; only relay sockets have any.
+    fn failing(&mut self, socket: SocketId) -> Option<&mut bool> {
+        match socket.kind() {
+            SocketKind::Listener(_) => None,
+            SocketKind::Relay(place) => Some(&mut self.relays.at(place)?.1.failing),
+        }
+    }
+
+    /// The mark that the kernel joins datagrams, and the count of lost ones.
+    fn observed(&mut self, socket: SocketId) -> Option<(&mut bool, &mut u32)> {
+        match socket.kind() {
+            SocketKind::Listener(number) => {
+                let listener = self.listeners.get_mut(usize::from(number))?;
+                Some((&mut listener.joins, &mut listener.lost))
+            }
+            SocketKind::Relay(place) => {
+                let socket = self.relays.at(place)?.1;
+                Some((&mut socket.joins, &mut socket.lost))
+            }
+        }
+    }
+
+    /// Receives one turn's worth of messages.
+    fn receive<'s>(
+        &mut self,
+        source: Source,
+        round: &mut Round<'s>,
+        counters: &mut Counters,
+    ) -> Option<Received<'s>> {
+        let (socket, size, limit) = match source {
+            Source::Listener(ListenerId(number)) => {
+                let (socket, size) = self.listeners.get(usize::from(number))?.inlet();
+                (socket, size, LISTENER_TURN)
+            }
+            Source::Relay(_, place) => {
+                let (socket, size) = self.relays.at(place)?.1.inlet();
+                (socket, size, RELAY_TURN)
+            }
+        };
+        for _ in 0..RECEIVE_ATTEMPTS {
+            counters.receive_calls += 1;
+            match round.receive(socket, limit, size) {
+                Ok(received) => return Some(received),
+                Err(_) => counters.receive_errors += 1,
+            }
+        }
+        None
+    }
+}
+
+/// The socket that is being served.
+#[derive(Clone, Copy)]
+enum Source {
+    Listener(ListenerId),
+    Relay(RelayId, u32),
+}
+
+impl<C: Core> Engine<C> {
+    pub(super) fn new(
+        core: C,
+        listeners: WorkerListeners,
+        relays: RelaySockets,
+        mapping: Mapping,
+        observer: Observer,
+    ) -> Self {
+        Self {
+            core,
+            counters: Counters::default(),
+            sockets: WorkerSockets { listeners, relays },
+            mapping,
+            observer,
+            wishes: Wishes::default(),
+            ready: VecDeque::new(),
+            errors: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        self.has_ready() || self.has_errors()
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// The poll has reported a socket.
+    pub(super) fn note_ready(&mut self, socket: SocketId, has_error: bool) {
+        if has_error
+            && let Some(failing) = self.sockets.failing(socket)
+            && !std::mem::replace(failing, true)
+        {
+            self.errors.push_back(socket);
+        }
+        if let Some(queued) = self.sockets.queued(socket)
+            && !std::mem::replace(queued, true)
+        {
+            self.ready.push_back(socket);
+        }
+    }
+
+    /// Gives the next ready socket its turn. Returns the number of datagrams it had.
+    pub(super) fn serve_next<'s>(
+        &mut self,
+        now: Now,
+        round: &mut Round<'s>,
+        batch: &mut Batch<'s>,
+        poll: &Poll,
+    ) -> usize {
+        let Some(socket) = self.ready.pop_front() else { return 0 };
+        // A socket that was closed while it waited has no source, and one opened in its place is no worse for a turn.
+        let Some(source) = self.source(socket) else { return 0 };
+        let received = self.sockets.receive(source, round, &mut self.counters);
+        let is_drained = received.as_ref().is_none_or(Received::is_drained);
+        let mut datagrams = 0;
+        for message in received.into_iter().flatten() {
+            self.counters.messages_received += 1;
+            self.observe(socket, &message);
+            if message.truncated {
+                self.counters.truncated += 1;
+                continue;
+            }
+            for bytes in message.datagrams() {
+                datagrams += 1;
+                let input = self.input(source, message.from, bytes);
+                self.handle(now, input, batch, poll);
+            }
+            if batch.is_full() {
+                self.flush(batch);
+            }
+        }
+        if let Some(queued) = self.sockets.queued(socket) {
+            *queued = !is_drained;
+            if !is_drained {
+                self.ready.push_back(socket);
+            }
+        }
+        datagrams
+    }
+
+    /// Tells the core which datagrams did not reach their peers (RFC 8656 §11.5).
+    pub(super) fn report_errors<'s>(&mut self, now: Now, batch: &mut Batch<'s>, poll: &Poll) {
+        for _ in 0..self.errors.len().min(ERRORS_PER_WAKEUP) {
+            let Some(socket) = self.errors.pop_front() else { return };
+            let Some(Source::Relay(relay, place)) = self.source(socket) else { continue };
+            let mut reports = 0;
+            while reports < ERRORS_TURN
+                && let Some(report) = self.sockets.relays.at(place).and_then(|(_, socket)| socket.icmp())
+            {
+                reports += 1;
+                self.counters.icmp_received += 1;
+                let peer = self.mapping.outward(report.peer);
+                let icmp = Icmp { kind: report.kind, code: report.code, data: report.info };
+                self.handle(now, Input::PeerUnreachable { relay, peer, icmp }, batch, poll);
+            }
+            if let Some(failing) = self.sockets.failing(socket) {
+                *failing = reports == ERRORS_TURN;
+                if *failing {
+                    self.errors.push_back(socket);
+                }
+            }
+        }
+    }
+
+    /// Lets somebody else use the core, and carries out what it then asks for.
+    pub(super) fn with_core(
+        &mut self,
+        now: Now,
+        batch: &mut Batch<'static>,
+        poll: &Poll,
+        act: impl FnOnce(&mut C, &mut dyn FnMut(Output<'static, '_>)),
+    ) {
+        let (core, mut sink) = self.parts(batch);
+        act(core, &mut |output| sink.take(output));
+        self.settle(now, batch, poll);
+    }
+
+    /// Sends what is waiting.
+    pub(super) fn flush(&mut self, batch: &mut Batch<'_>) {
+        batch.flush(&mut self.sockets, &mut self.counters);
+    }
+
+    #[inline]
+    fn handle<'s>(&mut self, now: Now, input: Input<'s>, batch: &mut Batch<'s>, poll: &Poll) {
+        let (core, mut sink) = self.parts(batch);
+        core.handle(now, input, &mut |output| sink.take(output));
+        if !self.wishes.is_empty() {
+            self.settle(now, batch, poll);
+        }
+    }
+
+    /// Closes and opens relay sockets until the core asks for no more.
+    fn settle<'s>(&mut self, now: Now, batch: &mut Batch<'s>, poll: &Poll) {
+        while !self.wishes.is_empty() {
+            if !self.wishes.close.is_empty() {
+                // What the core sent before it closed the socket still goes out through it.
+                self.flush(batch);
+                while let Some(relay) = self.wishes.close.pop() {
+                    self.counters.relays_closed += u64::from(self.sockets.relays.close(relay));
+                }
+            }
+            if self.wishes.open.is_empty() {
+                return;
+            }
+            let (relay, client, port) = self.wishes.open.remove(0);
+            let register = |socket: SocketId, descriptor: std::os::fd::BorrowedFd<'_>| {
+                let descriptor = descriptor.as_raw_fd();
+                poll.registry().register(&mut SourceFd(&descriptor), token(socket), Interest::READABLE)
+            };
+            let result = self.sockets.relays.open(now.mono, relay, client.client().ip(), port, register);
+            match result {
+                Ok(_) => self.counters.relays_opened += 1,
+                Err(_) => self.counters.relays_refused += 1,
+            }
+            let (core, mut sink) = self.parts(batch);
+            core.handle(now, Input::RelayOpened { relay, result }, &mut |output| sink.take(output));
+        }
+    }
+
+    fn parts<'w, 's>(&'w mut self, batch: &'w mut Batch<'s>) -> (&'w mut C, Sink<'w, 's>) {
+        let sink = Sink {
+            batch,
+            relays: &self.sockets.relays,
+            mapping: &self.mapping,
+            wishes: &mut self.wishes,
+            observer: &mut self.observer,
+            counters: &mut self.counters,
+        };
+        (&mut self.core, sink)
+    }
+
+    fn source(&mut self, socket: SocketId) -> Option<Source> {
+        match socket.kind() {
+            SocketKind::Listener(number) => Some(Source::Listener(ListenerId(number))),
+            SocketKind::Relay(place) => Some(Source::Relay(self.sockets.relays.at(place)?.0, place)),
+        }
+    }
+
+    #[inline]
+    fn input<'s>(&mut self, source: Source, from: SocketAddr, bytes: &'s [u8]) -> Input<'s> {
+        match source {
+            Source::Listener(listener) => {
+                self.counters.client_datagrams_received += 1;
+                self.counters.client_bytes_received += bytes.len() as u64;
+                Input::FromClient { client: FiveTuple::new(from, listener), bytes }
+            }
+            Source::Relay(relay, _) => {
+                self.counters.peer_datagrams_received += 1;
+                self.counters.peer_bytes_received += bytes.len() as u64;
+                Input::FromPeer { relay, peer: self.mapping.outward(from), bytes }
+            }
+        }
+    }
+
+    /// Learns from a message how to receive the next ones, and how many were lost before it.
+    #[inline]
+    fn observe(&mut self, socket: SocketId, message: &Message<'_>) {
+        if !message.is_joined() && message.lost.is_none() {
+            return;
+        }
+        let Some((joins, lost)) = self.sockets.observed(socket) else { return };
+        *joins |= message.is_joined();
+        if let Some(count) = message.lost {
+            let new = u64::from(count.wrapping_sub(*lost));
+            *lost = count;
+            match socket.kind() {
+                SocketKind::Listener(_) => self.counters.lost_in_listener += new,
+                SocketKind::Relay(_) => self.counters.lost_in_relay += new,
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! How the rest of the server talks to a worker.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use crate::net::counters::{Counters, Published};
+use crate::turn::{Now, Output};
+
+/// A running worker.
+pub struct WorkerHandle<C> {
+    thread: JoinHandle<()>,
+    waker: mio::Waker,
+    commands: SyncSender<Command<C>>,
+    published: Arc<Published>,
+}
+
+/// Something a worker is asked to do with its core, and where the outputs of that go.
+type Action<C> = Box<dyn FnOnce(&mut C, Now, &mut dyn FnMut(Output<'static, '_>)) + Send>;
+
+pub(super) enum Command<C> {
+    Stop,
+    With(Action<C>),
+}
+
+/// Commands that may wait. Who asks faster than a worker answers is told so.
+const QUEUE: usize = 256;
+
+pub(super) fn channel<C>() -> (SyncSender<Command<C>>, Receiver<Command<C>>) {
+    sync_channel(QUEUE)
+}
+
+/// The worker does not take commands: too many are waiting, or it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy {
+    /// It has ended and will not take any again.
+    pub ended: bool,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.ended { "the worker has ended" } else { "too many commands are waiting" })
+    }
+}
+
+impl std::error::Error for Busy {}
+
+impl<C> WorkerHandle<C> {
+    pub(super) const fn new(
+        thread: JoinHandle<()>,
+        waker: mio::Waker,
+        commands: SyncSender<Command<C>>,
+        published: Arc<Published>,
+    ) -> Self {
+        Self { thread, waker, commands, published }
+    }
+
+    /// What the worker has counted, as of its last wake-up.
+    pub fn counters(&self) -> Counters {
+        self.published.read()
+    }
+
+    /// Does something with the worker's core, on its thread, between two packets. The action answers by itself, over a
+    /// channel for example.
+    pub fn with_core(
+        &self,
+        action: impl FnOnce(&mut C, Now, &mut dyn FnMut(Output<'static, '_>)) + Send + 'static,
+    ) -> Result<(), Busy> {
+        self.send(Command::With(Box::new(action)))
+    }
+
+    /// Whether the worker's thread is over. It ends by itself only if something is very wrong.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends the worker after what it is doing, closes its sockets and waits for its thread.
+    pub fn stop(self) -> thread::Result<()> {
+        // If it has ended already, there is nobody to tell. If the queue is full, waiting is all right here.
+        if self.commands.send(Command::Stop).is_ok() {
+            let _ = self.waker.wake();
+        }
+        self.thread.join()
+    }
+
+    fn send(&self, command: Command<C>) -> Result<(), Busy> {
+        let sent = self.commands.try_send(command).map_err(|error| Busy {
+            ended: match error {
+                TrySendError::Full(_) => false,
+                TrySendError::Disconnected(_) => true,
+            },
+        });
+        // Also when the queue is full: the worker may not know yet.
+        let woken = self.waker.wake();
+        debug_assert!(woken.is_ok(), "{woken:?}");
+        sent
+    }
+}

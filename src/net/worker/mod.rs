@@ -1,0 +1,257 @@
+//! A worker: one thread, one poll, its own sockets and its own [`Core`].
+//!
+//! Workers share nothing on the packet path. A client's packets always reach the same worker (see
+//! [`listener`](super::listener)), and the relay sockets of its allocation belong to that worker too.
+
+mod core;
+mod engine;
+mod handle;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+pub use core::Core;
+use engine::Engine;
+use handle::Command;
+pub use handle::{Busy, WorkerHandle};
+
+use super::batch::Batch;
+use super::counters::Published;
+use super::listener::WorkerListeners;
+use super::ports::RelayPorts;
+use super::relay_sockets::RelaySockets;
+use super::socket_id::SocketId;
+use super::sys::Slots;
+use super::sys::udp::BufferSizes;
+use crate::turn::{Event, Millis, Now};
+
+/// What a worker is told of by its core, for logs and accounting.
+pub type Observer = Box<dyn FnMut(Event<'_>) + Send>;
+
+/// Both clocks. Workers get copies of one, so that their times can be compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that begins now.
+    #[expect(clippy::new_without_default, reason = "each has its own beginning")]
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// The time.
+    pub fn now(self) -> Now {
+        let mono = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Now { mono: Millis(mono), unix }
+    }
+}
+
+/// How many workers to start: one per core that this process may use, the quota of a container included.
+///
+/// Where the kernel does not divide the clients among several sockets on one address, one worker serves them all.
+pub fn worker_count() -> usize {
+    if cfg!(any(target_os = "linux", target_os = "android")) {
+        // Counts the affinity mask and the CPU quota of control groups, version 1 and 2.
+        std::thread::available_parallelism().map_or(1, usize::from)
+    } else {
+        1
+    }
+}
+
+/// What a worker needs beside its core.
+pub struct Setup {
+    /// Its sockets on all listening addresses.
+    pub listeners: WorkerListeners,
+    /// The relay ports of the server.
+    pub ports: Arc<RelayPorts>,
+    /// Buffers of each relay socket.
+    pub relay_buffers: BufferSizes,
+    /// The server's clock.
+    pub clock: Clock,
+    /// Who hears of events.
+    pub observer: Observer,
+}
+
+/// Starts a worker on a thread of its own.
+pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io::Result<WorkerHandle<C>> {
+    let poll = Poll::new()?;
+    for (listener, number) in setup.listeners.iter().zip(0..) {
+        let token = token(SocketId::listener(number));
+        let socket = listener.inlet().0.as_raw_fd();
+        poll.registry().register(&mut SourceFd(&socket), token, Interest::READABLE)?;
+    }
+    let waker = mio::Waker::new(poll.registry(), WAKER)?;
+    let published = Arc::new(Published::default());
+    let (sender, commands) = handle::channel();
+    let counters = Arc::clone(&published);
+    let run = move || Worker::new(poll, setup, core, commands, counters).run();
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    Ok(WorkerHandle::new(thread, waker, sender, published))
+}
+
+struct Worker<C> {
+    poll: Poll,
+    events: Events,
+    slots: Slots,
+    /// Between rounds, when it borrows nothing.
+    batch: Option<Batch<'static>>,
+    engine: Engine<C>,
+    commands: Receiver<Command<C>>,
+    published: Arc<Published>,
+    clock: Clock,
+    /// Somebody has put a command into the queue.
+    called: bool,
+    stopping: bool,
+}
+
+/// Messages received together; what is sent because of them goes out in one batch.
+const SLOTS: usize = 64;
+/// Datagrams served before looking at the clock, the commands and the other sockets again: one or two milliseconds.
+const DATAGRAMS_PER_WAKEUP: usize = 256;
+/// Sockets that one poll can report.
+const EVENTS: usize = 1024;
+/// Commands carried out per wake-up.
+const COMMANDS_PER_WAKEUP: usize = 64;
+const WAKER: Token = Token(usize::MAX);
+
+impl<C: Core> Worker<C> {
+    fn new(
+        poll: Poll,
+        setup: Setup,
+        core: C,
+        commands: Receiver<Command<C>>,
+        published: Arc<Published>,
+    ) -> Self {
+        let Setup { listeners, ports, relay_buffers, clock, observer } = setup;
+        let mapping = ports.mapping();
+        let relays = RelaySockets::new(ports, relay_buffers);
+        Self {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            slots: Slots::new(SLOTS),
+            batch: None,
+            engine: Engine::new(core, listeners, relays, mapping, observer),
+            commands,
+            published,
+            clock,
+            called: false,
+            stopping: false,
+        }
+    }
+
+    fn run(mut self) {
+        let mut now = self.clock.now();
+        while !self.stopping {
+            self.wait(now);
+            now = self.clock.now();
+            self.engine.counters.wakeups += 1;
+            self.note_events();
+            self.obey(now);
+            self.report_errors(now);
+            self.serve(now);
+            self.expire(now);
+            self.published.publish(&self.engine.counters);
+        }
+    }
+
+    /// Waits until there is something to do. `now` is the time of the last wake-up: what has passed since only makes
+    /// this one later by as much.
+    fn wait(&mut self, now: Now) {
+        let timeout = if self.engine.has_work() || self.called {
+            Some(Duration::ZERO)
+        } else {
+            self.engine.core.next_deadline().map(|deadline| deadline.since(now.mono))
+        };
+        if let Err(error) = self.poll.poll(&mut self.events, timeout) {
+            // The list of events is not touched then, and must not be read as news.
+            self.events.clear();
+            if error.kind() != io::ErrorKind::Interrupted {
+                tracing::error!(%error, "waiting for sockets failed");
+                self.stopping = true;
+            }
+        }
+    }
+
+    fn note_events(&mut self) {
+        for event in &self.events {
+            if event.token() == WAKER {
+                self.called = true;
+                continue;
+            }
+            let Ok(bits) = u32::try_from(event.token().0) else { continue };
+            self.engine.note_ready(SocketId::from_bits(bits), event.is_error());
+        }
+    }
+
+    /// Carries out what others have asked for.
+    fn obey(&mut self, now: Now) {
+        if !std::mem::take(&mut self.called) {
+            return;
+        }
+        for _ in 0..COMMANDS_PER_WAKEUP {
+            match self.commands.try_recv() {
+                Ok(Command::Stop) => self.stopping = true,
+                Ok(Command::With(action)) => {
+                    self.with_batch(|engine, batch, poll| {
+                        engine.with_core(now, batch, poll, |core, out| action(core, now, out));
+                    });
+                }
+                Err(_) => return,
+            }
+        }
+        self.called = true;
+    }
+
+    fn report_errors(&mut self, now: Now) {
+        if self.engine.has_errors() {
+            self.with_batch(|engine, batch, poll| engine.report_errors(now, batch, poll));
+        }
+    }
+
+    /// Receives and relays, round after round, until nothing is left or it is enough for one wake-up.
+    fn serve(&mut self, now: Now) {
+        let mut budget = DATAGRAMS_PER_WAKEUP;
+        while budget > 0 && self.engine.has_ready() {
+            let mut round = self.slots.round();
+            let mut batch = self.batch.take().unwrap_or_default().renew();
+            while budget > 0 && round.free() > 0 && self.engine.has_ready() {
+                let served = self.engine.serve_next(now, &mut round, &mut batch, &self.poll);
+                budget = budget.saturating_sub(served.max(1));
+            }
+            self.engine.flush(&mut batch);
+            self.batch = Some(batch.renew());
+        }
+    }
+
+    fn expire(&mut self, now: Now) {
+        if self.engine.core.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
+            self.with_batch(|engine, batch, poll| {
+                engine.with_core(now, batch, poll, |core, mut out| core.expire(now, &mut out));
+            });
+        }
+    }
+
+    /// For outputs that have nothing to do with a received datagram.
+    fn with_batch(&mut self, act: impl FnOnce(&mut Engine<C>, &mut Batch<'static>, &Poll)) {
+        let mut batch = self.batch.take().unwrap_or_default();
+        act(&mut self.engine, &mut batch, &self.poll);
+        self.engine.flush(&mut batch);
+        self.batch = Some(batch);
+    }
+}
+
+const fn token(socket: SocketId) -> Token {
+    Token(socket.to_bits() as usize)
+}

@@ -1,0 +1,356 @@
+//! The commands as a shell sees them: arguments in; output, warnings and exit code out.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+use turnbridge::auth::{Secret, rest::RestSecret};
+
+/// A directory of its own for each test, which is also the home of the commands it runs.
+struct Home(PathBuf);
+
+impl Home {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("turnbridge-cli-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Writes a file that only its owner can read, and returns its path.
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(arguments, &[], "")
+    }
+
+    fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Ran {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_turnbridge"))
+            .args(arguments)
+            .env_clear()
+            // What decides where the state directory is; the tests may run as root, who has another one.
+            .env("XDG_STATE_HOME", &self.0)
+            .envs(environment.iter().copied())
+            .current_dir(&self.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Ran::new(child.wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn new(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self
+    }
+}
+
+/// A server with this flag cannot open its socket (RFC 5737), so it ends after everything that comes before.
+const NOT_OURS: [&str; 2] = ["--listen", "192.0.2.254:3478"];
+
+#[test]
+fn help_and_version_are_results() {
+    let home = Home::new("help");
+    for arguments in [&["--help"][..], &["serve", "--help"], &["check", "--help"], &["credential", "--help"]]
+    {
+        let ran = home.run(arguments).expect(0);
+        assert!(ran.out.contains("Usage:") && ran.err.is_empty(), "{ran:?}");
+    }
+    for arguments in [
+        &["--help"][..],
+        &["check", "--help"],
+        &["credential", "--help"],
+        &["credential", "verify", "--help"],
+    ] {
+        assert!(home.run(arguments).expect(0).out.contains("Example"), "{arguments:?}");
+    }
+    assert_eq!(home.run(&["--version"]).expect(0).out, format!("turnbridge {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_a_hint() {
+    let home = Home::new("usage");
+    let cases: &[(&[&str], &str)] = &[
+        (&["--cofnig", "x"], "'--config'"),
+        (&["serv"], "'serve'"),
+        (&["--listen", "nonsense"], "is not a listening address"),
+        (&["--log-level", "loud"], "expected \"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
+        (&["credential", "--ttl", "5 parsecs"], "is not a duration"),
+        (&["credential", "--url", "http://x"], "expected \"turn:host:port\""),
+        (&["credential", "--secret", "x", "--secret-file", "y"], "cannot be used with"),
+        (
+            &["credential", "--secret", "sixteen-bytes-it-is", "--user", "a\nb"],
+            "--user makes no user name: it contains a control",
+        ),
+        (&["credential", "verify", "only-a-name"], "<PASSWORD>"),
+    ];
+    for (arguments, hint) in cases {
+        let ran = home.run(arguments).expect(2);
+        assert!(ran.err.contains(hint) && ran.out.is_empty(), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_exits_with_78_and_shows_the_line() {
+    let home = Home::new("wrong");
+    home.file("t.toml", "[server]\nrealm = \"x\"\n\n[limits]\nmax_lifetime = \"10 parsecs\"\n");
+    let expected = "\
+error: t.toml:5:16: limits.max_lifetime: \"10 parsecs\" is not a duration: expected a whole number of s, m, h, d or w, like \"30s\", \"10m\" or \"1h30m\"
+  |
+5 | max_lifetime = \"10 parsecs\"
+  |                ^^^^^^^^^^^^
+";
+    for arguments in
+        [&["check", "t.toml"][..], &["--config", "t.toml"], &["serve", "--config", "t.toml", "--check"]]
+    {
+        let ran = home.run(arguments).expect(78);
+        assert_eq!((ran.err.as_str(), ran.out.as_str()), (expected, ""), "{arguments:?}");
+    }
+    assert!(
+        home.run(&["check", "missing.toml"])
+            .expect(78)
+            .err
+            .starts_with("error: missing.toml: cannot be read: ")
+    );
+    let two = home
+        .run_with(&["check"], &[("TURNBRIDGE_LOG__FORMT", "x"), ("TURNBRIDGE_SERVER__RELM", "y")], "")
+        .expect(78);
+    assert_eq!(two.err.matches("error: TURNBRIDGE_").count(), 2, "{two:?}");
+    assert!(two.err.contains("did you mean TURNBRIDGE_LOG__FORMAT?"), "{two:?}");
+}
+
+#[test]
+fn the_shipped_configuration_is_good() {
+    let home = Home::new("shipped");
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/turnbridge.toml");
+    let ran = home.run(&["check", shipped]).expect(0);
+    assert_eq!(ran.err, "the configuration is good\n");
+    assert_eq!(home.run(&["check"]).expect(0).out, ran.out, "it is the defaults");
+}
+
+#[test]
+fn check_shows_what_is_in_effect_with_secrets_masked() {
+    let home = Home::new("check");
+    home.file(
+        "t.toml",
+        "[[listener]]\naddress = \"127.0.0.1:3478\"\n[relay]\naddresses = [\"127.0.0.1\", \"192.0.2.254\"]\n\
+         external = [\"203.0.113.7/127.0.0.1\"]\n[auth]\nsecrets = [\"hidden-hidden-hidden\"]\n\
+         [[auth.user]]\nname = \"bob\"\npassword = \"hidden\"\n",
+    );
+    let environment = [("TURNBRIDGE_LIMITS__MAX_LIFETIME", "30m"), ("TURNBRIDGE_LOG", "debug")];
+    let ran = home.run_with(&["check", "t.toml", "--log-format", "json"], &environment, "").expect(0);
+    assert!(!ran.out.contains("hidden") && !ran.err.contains("hidden"), "{ran:?}");
+    let shown: toml::Table = toml::from_str(&ran.out).unwrap();
+    assert_eq!(shown["limits"]["max_lifetime"].as_str(), Some("30m"));
+    assert_eq!(
+        (shown["log"]["level"].as_str(), shown["log"]["format"].as_str()),
+        (Some("debug"), Some("json"))
+    );
+    for line in [
+        "#   listens on  127.0.0.1:3478\n",
+        "#   relays from 203.0.113.7, bound to 127.0.0.1\n",
+        "#   logs in     with time-limited credentials, by secret 1 (auth.secrets[0])\n",
+        "#   logs in     as the static user bob\n",
+        "#   clients use turn:203.0.113.7:3478?transport=udp\n",
+    ] {
+        assert!(ran.out.contains(line), "{line} in {}", ran.out);
+    }
+    let expected = "warning: 192.0.2.254 is not an address of this host; a server here could not use it\nthe configuration is good\n";
+    assert_eq!(ran.err, expected);
+    assert!(!home.0.join("turnbridge").exists(), "checking makes no state");
+}
+
+#[test]
+fn flags_go_over_the_environment_and_that_over_the_file() {
+    let home = Home::new("precedence");
+    home.file("t.toml", "[log]\nlevel = \"error\"\nformat = \"json\"\n[server]\nrealm = \"file\"\n");
+    let level = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let ran = home.run_with(&[&["check", "t.toml"], arguments].concat(), environment, "").expect(0);
+        let shown: toml::Table = toml::from_str(&ran.out).unwrap();
+        assert_eq!(shown["server"]["realm"].as_str(), Some("file"));
+        shown["log"]["level"].as_str().unwrap().to_owned()
+    };
+    let (key, mirror) = (("TURNBRIDGE_LOG__LEVEL", "warn"), ("TURNBRIDGE_LOG", "debug"));
+    assert_eq!(level(&[], &[]), "error");
+    assert_eq!(level(&[], &[key]), "warn");
+    assert_eq!(level(&[], &[key, mirror]), "debug");
+    assert_eq!(level(&["--log-level", "trace"], &[key, mirror]), "trace");
+    // The configuration file itself can be named by the environment, also for a subcommand.
+    let ran = home.run_with(&["check"], &[("TURNBRIDGE_CONFIG", "t.toml")], "").expect(0);
+    assert!(ran.out.contains("realm = \"file\""), "{ran:?}");
+}
+
+#[test]
+fn credentials_are_made_from_the_secret_that_is_named() {
+    let home = Home::new("mint");
+    home.file("secret", "a secret from a file\n");
+    home.file(
+        "t.toml",
+        "[auth]\nsecrets = [\"the newest one of all\", \"an older one, still good\"]\nseparator = \"|\"\n",
+    );
+    let config = &[("TURNBRIDGE_CONFIG", "t.toml")][..];
+    let variable = &[("TURNBRIDGE_AUTH__SECRETS", "a secret from a variable, another")][..];
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str, &'a str, char);
+    let cases: &[Case<'_>] = &[
+        (&["--secret-file", "secret"], &[], "", "a secret from a file", ':'),
+        (&["--secret-file", "-"], &[], "a secret from a pipe\n", "a secret from a pipe", ':'),
+        (&["--config", "t.toml"], &[], "", "the newest one of all", '|'),
+        (&[], config, "", "the newest one of all", '|'),
+        (&["--secret-file", "secret"], config, "", "a secret from a file", '|'),
+        (&[], variable, "", "a secret from a variable", ':'),
+    ];
+    for (arguments, environment, input, secret, separator) in cases {
+        let arguments =
+            [&["credential", "--user", "alice", "--json", "--url", "turn:t.example:3478"], *arguments]
+                .concat();
+        let ran = home.run_with(&arguments, environment, input).expect(0);
+        assert_eq!(ran.err, "", "{arguments:?}");
+        let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        let server = &json["iceServers"][0];
+        assert_eq!(server["urls"], serde_json::json!(["turn:t.example:3478"]));
+        let username = server["username"].as_str().unwrap();
+        assert!(username.ends_with(&format!("{separator}alice")), "{username}");
+        let expected = RestSecret::new(&Secret::new(*secret)).password(username);
+        assert_eq!(server["credential"], expected.expose(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_credential_as_text_lasts_as_long_as_asked_for() {
+    let home = Home::new("text");
+    let secret = "sixteen-bytes-it-is";
+    let before = turnbridge::control::utc::unix_now();
+    let ran = home.run(&["credential", "--secret", secret, "--ttl", "1h30m", "--listen-nowhere"]);
+    assert_eq!(ran.code, Some(2), "an unknown flag is never ignored");
+    let ran = home.run(&["credential", "--secret", secret, "--ttl", "1h30m"]).expect(0);
+    let after = turnbridge::control::utc::unix_now();
+    let expiry: u64 = ran.out.lines().next().unwrap().strip_prefix("username: ").unwrap().parse().unwrap();
+    assert!((before + 5400..=after + 5400).contains(&expiry), "{ran:?}");
+    assert!(ran.out.contains("\npassword: ") && ran.out.contains("\nexpires:  20"), "{ran:?}");
+    assert!(ran.err.contains("warning: --secret can be seen in the process list"), "{ran:?}");
+
+    let environment = [("TURNBRIDGE_AUTH__MAX_TTL", "1h")];
+    let ran = home.run_with(&["credential", "--secret", secret], &environment, "").expect(0);
+    assert!(ran.err.contains("the server will refuse this credential"), "{ran:?}");
+}
+
+#[test]
+fn verify_tells_a_good_credential_from_a_bad_one() {
+    let home = Home::new("verify");
+    home.file("t.toml", "[auth]\nsecrets = [\"the newest one of all\", \"rest-secret\"]\n[[auth.user]]\nname = \"bob\"\npassword = \"builder\"\n");
+    let verify = |arguments: &[&str], input: &str| {
+        home.run_with(&[&["credential", "verify", "--config", "t.toml"], arguments].concat(), &[], input)
+    };
+    let expired = verify(&["1760000000:alice", "zJPXkwuqCr56jVDlqk1KOUl6mGM="], "").expect(1);
+    assert!(
+        expired.out.starts_with("refused: expired ")
+            && expired.out.ends_with("; the password matches secret 2 (auth.secrets[1])\n"),
+        "{expired:?}"
+    );
+
+    let minted = home.run(&["credential", "--config", "t.toml", "--user", "alice"]).expect(0).out;
+    let field = |name: &str| minted.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+    let good = verify(&[field("username:"), field("password:")], "").expect(0);
+    assert!(
+        good.out.starts_with(
+            "good: matches secret 1 (auth.secrets[0]), user \"alice\", realm \"turn\", expires in "
+        ),
+        "{good:?}"
+    );
+    let piped = verify(&[field("username:"), "-"], field("password:")).expect(0);
+    assert!(piped.out.starts_with("good: "), "{piped:?}");
+    let wrong = verify(&[field("username:"), "wrong"], "").expect(1);
+    assert_eq!(wrong.out, "refused: the password does not match any of the 2 secrets\n");
+    assert_eq!(
+        verify(&["bob", "builder"], "").expect(0).out,
+        "good: matches static user, user \"bob\", realm \"turn\", does not expire\n"
+    );
+}
+
+#[test]
+fn a_server_without_a_secret_makes_one_that_the_other_commands_find() {
+    let home = Home::new("state");
+    let before = home.run(&["credential"]).expect(1);
+    assert!(
+        before.err.starts_with("error: no secret is configured, and the server has not made one yet:"),
+        "{before:?}"
+    );
+
+    let ran = home.run(&NOT_OURS);
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+    let path = home.0.join("turnbridge/secret");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let secret = fs::read_to_string(&path).unwrap();
+    assert!(!ran.out.contains(secret.trim()) && !ran.err.contains(secret.trim()), "{ran:?}");
+    home.run(&NOT_OURS);
+    assert_eq!(fs::read_to_string(&path).unwrap(), secret, "kept at the next start");
+
+    let minted = home.run(&["credential", "--json"]).expect(0);
+    let json: serde_json::Value = serde_json::from_str(&minted.out).unwrap();
+    let server = &json["iceServers"][0];
+    let password =
+        RestSecret::new(&Secret::new(secret.trim())).password(server["username"].as_str().unwrap());
+    assert_eq!(server["credential"], password.expose());
+}
+
+#[test]
+fn a_server_with_users_of_its_own_makes_no_secret() {
+    let home = Home::new("no-state");
+    home.file("t.toml", "[[auth.user]]\nname = \"bob\"\npassword = \"builder\"\n");
+    home.run(&[&NOT_OURS[..], &["--config", "t.toml"]].concat());
+    assert!(!home.0.join("turnbridge").exists());
+    let ran = home.run(&["credential", "--config", "t.toml"]).expect(1);
+    assert!(ran.err.contains("has static users and no secret"), "{ran:?}");
+}
+
+#[test]
+fn the_log_of_a_server_is_json_lines_unless_text_is_asked_for() {
+    let home = Home::new("log");
+    let ran = home.run(&NOT_OURS);
+    assert!(!ran.err.is_empty());
+    for line in ran.err.lines() {
+        let parsed: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(
+            parsed["ts"].is_string() && parsed["level"].is_string() && parsed["event"].is_string(),
+            "{line}"
+        );
+    }
+    let ran = home.run(&[&NOT_OURS[..], &["--log-format", "text"]].concat());
+    assert!(ran.err.lines().all(|line| line.starts_with("20") && !line.contains('{')), "{ran:?}");
+    let quiet = home.run(&[&NOT_OURS[..], &["--log-level", "error"]].concat());
+    assert!(quiet.err.lines().count() == 1 && quiet.err.contains("\"level\":\"error\""), "{quiet:?}");
+}
