@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod bench;
 mod check;
 mod credential;
 mod exit;
@@ -23,6 +24,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Credential(args)) => credential::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
     };
     done.unwrap_or_else(|failure| {
         output::note(failure.to_string().trim_end());
@@ -51,6 +53,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Make a time-limited credential, or say what is wrong with one
     Credential(Box<credential::CredentialArgs>),
+    /// Load a TURN server, check what it relays, and tell what it spends
+    Bench(bench::BenchArgs),
 }
 
 const EXAMPLES: &str = "\
