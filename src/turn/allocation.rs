@@ -7,7 +7,7 @@ use super::Family;
 use super::answer::Addressee;
 use super::bucket::{Rate, TokenBucket};
 use super::channel::Channels;
-use super::event::{Flow, Traffic};
+use super::event::{Direction, Flow, Traffic};
 use super::five_tuple::FiveTuple;
 use super::input::{OpenError, OpenedRelay};
 use super::output::ReservationToken;
@@ -137,13 +137,21 @@ impl Relays {
 /// What an allocation may still relay, where that is limited.
 #[derive(Debug)]
 pub(super) struct Bandwidth {
-    pub(super) up: TokenBucket,
-    pub(super) down: TokenBucket,
+    up: TokenBucket,
+    down: TokenBucket,
 }
 
 impl Bandwidth {
     pub(super) fn full(rate: Rate, now: Millis) -> Self {
         Self { up: TokenBucket::full(rate, now), down: TokenBucket::full(rate, now) }
+    }
+
+    #[inline]
+    pub(super) fn bucket(&mut self, direction: Direction) -> &mut TokenBucket {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
     }
 }
 

@@ -89,6 +89,25 @@ pub struct Traffic {
     pub down: Flow,
 }
 
+/// Which way a payload goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to its peers.
+    Up,
+    /// From peers to the client.
+    Down,
+}
+
+impl Traffic {
+    #[inline]
+    pub(super) fn flow(&mut self, direction: Direction) -> &mut Flow {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
+}
+
 /// One direction of an allocation's traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
