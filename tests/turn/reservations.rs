@@ -65,6 +65,24 @@ fn r02_an_unknown_or_expired_token_is_508() {
     assert_eq!((rig.relay.allocations(), rig.quota.total()), (1, 1));
 }
 
+/// RFC 8656 §7.2: a reservation MUST hold for 30 seconds, also when the allocation that made it is gone; R02: an unused
+/// one is free afterwards.
+#[test]
+fn r02_a_reservation_is_held_for_thirty_seconds() {
+    for (wait, with_token, without) in [(29_999, 0, 508), (30_000, 508, 0)] {
+        let mut rig = Rig::with(|setup| setup.relay_ports = 50_000..=50_001);
+        let mut alice = Client::alice("192.0.2.1:1000");
+        let (_, kept) = reserve(&mut rig, &mut alice, &[]);
+        rig.call(&mut alice, Method::REFRESH, &[lifetime(0)]);
+        rig.allocate(&mut Client::alice("192.0.2.3:1"), &[]);
+        rig.advance(Duration::from_millis(wait));
+        let mut bob = Client::bob("192.0.2.2:1000");
+        assert_eq!(rig.call(&mut bob, Method::ALLOCATE, &[udp(), lifetime(700)]).code(), without);
+        let mut carol = Client::bob("192.0.2.4:1000");
+        assert_eq!(rig.call(&mut carol, Method::ALLOCATE, &[udp(), token(&kept)]).code(), with_token);
+    }
+}
+
 /// A token is 508 also where its family is one the server has not: nobody can have been given it.
 #[test]
 fn a_token_of_a_family_the_server_has_not_is_508() {
