@@ -140,6 +140,19 @@ fn deleting_one_family_leaves_the_other_untouched() {
     }
 }
 
+/// The permissions of a family that is gone take no place from the other's.
+#[test]
+fn a_deleted_family_s_permissions_make_room() {
+    let mut rig = Rig::with(|setup| setup.settings.permissions_per_allocation = 1);
+    let mut alice = Client::alice("192.0.2.1:1000");
+    allocate_both(&mut rig, &mut alice);
+    rig.permit(&mut alice, addr(PEER_V4));
+    let v6 = [xor_peer(addr(PEER_V6))];
+    assert_eq!(rig.call(&mut alice, Method::CREATE_PERMISSION, &v6).code(), 508);
+    assert_eq!(rig.call(&mut alice, Method::REFRESH, &[lifetime(0), family(1)]).code(), 0);
+    assert_eq!(rig.call(&mut alice, Method::CREATE_PERMISSION, &v6).code(), 0);
+}
+
 /// RFC 8656 §8.1: without a family a Refresh is for all there is; with one, each has a time of its own.
 #[test]
 fn each_family_has_a_lifetime_of_its_own() {
