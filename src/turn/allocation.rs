@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::Family;
-use super::answer::Addressee;
+use super::answer::{Addressee, Seal};
 use super::bucket::{Rate, TokenBucket};
 use super::channel::Channels;
 use super::event::{Direction, Flow, Traffic};
@@ -14,7 +14,7 @@ use super::output::ReservationToken;
 use super::permission::Permissions;
 use super::time::Millis;
 use crate::auth::Key;
-use crate::wire::{Integrity, TransactionId};
+use crate::wire::TransactionId;
 
 /// One allocation: who holds it, its relay addresses, whom it may talk to.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl UserName {
 #[derive(Debug)]
 pub(super) struct Opening {
     pub(super) addressee: Addressee,
-    pub(super) integrity: Integrity,
+    pub(super) seal: Seal,
     pub(super) lifetime: std::time::Duration,
     /// What was asked for in IPv4, and what came of it.
     pub(super) v4: Option<Asked>,
