@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use turnbridge::wire::{
-    AttributeType, ChannelData, ChannelNumber, Class, Header, Message, Method, TransactionId, Writer, channel_head,
+    AttributeType, ChannelData, ChannelNumber, Class, Header, Message, Method, TransactionId, Writer,
+    channel_head,
 };
 
 const KEY: [u8; 16] = [7; 16];
@@ -39,13 +40,16 @@ fn codec(criterion: &mut Criterion) {
     let mut buffer = [0; 512];
     let request = allocate(&mut buffer).to_vec();
     group.bench_function("parse an Allocate", |bench| {
-        bench.iter(|| Message::parse(black_box(&request)).expect("it is well-formed").get(AttributeType::NONCE));
+        bench.iter(|| {
+            Message::parse(black_box(&request)).expect("it is well-formed").get(AttributeType::NONCE)
+        });
     });
     group.bench_function("parse and verify an Allocate", |bench| {
         bench.iter(|| Message::parse(black_box(&request)).expect("it is well-formed").verify(&KEY));
     });
     let header = *Message::parse(&request).expect("it is well-formed").header();
-    let (client, relayed) = (SocketAddr::from(([192, 0, 2, 1], 4000)), SocketAddr::from(([192, 0, 2, 2], 50_000)));
+    let (client, relayed) =
+        (SocketAddr::from(([192, 0, 2, 1], 4000)), SocketAddr::from(([192, 0, 2, 2], 50_000)));
     group.bench_function("write the answer to an Allocate", |bench| {
         bench.iter(|| answer(black_box(&mut buffer), &header, client, relayed).len());
     });

@@ -10,7 +10,8 @@ use turnbridge::auth::authenticator::Credentials;
 use turnbridge::auth::users::User;
 use turnbridge::auth::{Authenticator, Key, PasswordAlgorithm, Secret};
 use turnbridge::turn::{
-    FiveTuple, Input, ListenerId, Millis, Now, OpenedRelay, Output, Parts, PeerPolicy, PeerRules, Quota, Rate, Relay, RelayId, Settings,
+    FiveTuple, Input, ListenerId, Millis, Now, OpenedRelay, Output, Parts, PeerPolicy, PeerRules, Quota,
+    Rate, Relay, RelayId, Settings,
 };
 use turnbridge::wire::{
     AttributeType, ChannelNumber, Class, Header, Message, Method, TransactionId, Writer, channel_head,
@@ -39,7 +40,8 @@ struct Client {
 impl Rig {
     fn new(allocations: u32) -> Self {
         let user = User::with_password(USER, &Secret::new(PASSWORD)).expect("the name is good");
-        let credentials = Credentials { realm: REALM.to_owned(), users: vec![user], ..Credentials::default() };
+        let credentials =
+            Credentials { realm: REALM.to_owned(), users: vec![user], ..Credentials::default() };
         let unlimited = Rate { per_second: u64::from(u32::MAX), burst: u64::from(u32::MAX) };
         // Addresses for documentation are not relayed to unless that is asked for.
         let allow = vec!["203.0.113.0/24".parse().expect("it is a range")];
@@ -53,7 +55,8 @@ impl Rig {
             seed: 4,
         };
         let key = Key::derive(PasswordAlgorithm::Md5, USER, REALM, PASSWORD.as_bytes());
-        let mut rig = Self { relay: Relay::new(parts), key, clients: Vec::new(), next_port: 49_152, transaction: 0 };
+        let mut rig =
+            Self { relay: Relay::new(parts), key, clients: Vec::new(), next_port: 49_152, transaction: 0 };
         for number in 0..allocations {
             let client = rig.establish(number);
             rig.clients.push(client);
@@ -81,7 +84,9 @@ impl Rig {
 
     fn release(&mut self, client: &Client) {
         let nonce = self.challenge(client.five_tuple);
-        self.request(client.five_tuple, Method::REFRESH, &nonce, |writer| writer.number(AttributeType::LIFETIME, 0));
+        self.request(client.five_tuple, Method::REFRESH, &nonce, |writer| {
+            writer.number(AttributeType::LIFETIME, 0)
+        });
     }
 
     /// The nonce that an unauthenticated request is answered with.
