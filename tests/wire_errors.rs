@@ -232,16 +232,25 @@ fn of_two_integrity_attributes_the_first_counts() {
 fn of_both_kinds_of_integrity_sha256_decides() {
     // Whichever comes first: behind SHA-256 a MESSAGE-INTEGRITY is one more attribute nobody vouches for.
     let mut buffer = [0; 256];
-    let sha1_first =
-        Writer::new(&mut buffer, header()).integrity_sha1(b"other").integrity_sha256(KEY).finish().unwrap();
+    let sha1_first = Writer::new(&mut buffer, header())
+        .integrity_sha1(b"other")
+        .number(AttributeType::LIFETIME, 1)
+        .integrity_sha256(KEY)
+        .finish()
+        .unwrap();
     let mut buffer = [0; 256];
-    let sha256_first =
-        Writer::new(&mut buffer, header()).integrity_sha256(KEY).integrity_sha1(b"other").finish().unwrap();
+    let sha256_first = Writer::new(&mut buffer, header())
+        .integrity_sha256(KEY)
+        .number(AttributeType::LIFETIME, 1)
+        .integrity_sha1(b"other")
+        .finish()
+        .unwrap();
     for bytes in [sha1_first, sha256_first] {
         let parsed = Message::parse(bytes).unwrap();
         assert_eq!(parsed.integrity(), Some(Integrity::Sha256));
         assert_eq!(parsed.verify(KEY), Ok(()));
         assert_eq!(parsed.verify(b"other"), Err(IntegrityError::Mismatch));
+        assert_eq!(parsed.attributes().count(), 0, "what stands behind the first of them does not exist");
     }
 }
 

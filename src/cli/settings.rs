@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use crate::config::{
-    self, Inputs, Loaded, Override,
+    self, ConfigError, Inputs, Loaded, Override,
     address::ListenAddress,
     choice::{LogFormat, LogLevel},
 };
@@ -16,6 +16,9 @@ pub(super) struct SettingArgs {
     /// Listen here instead of at the configured addresses; can be repeated [e.g. ":3478", "192.0.2.1:3478"]
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<ListenAddress>,
+    /// Set any key of the configuration, like turn.channel_numbers=rfc5766; can be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Keep the server's own secret in this directory
     #[arg(long, value_name = "DIRECTORY")]
     state_dir: Option<PathBuf>,
@@ -28,19 +31,21 @@ pub(super) struct SettingArgs {
 }
 
 impl SettingArgs {
-    fn overrides(&self) -> Vec<Override> {
-        let set =
+    fn overrides(&self) -> Result<Vec<Override>, ConfigError> {
+        let make =
             |key: &str, flag: &str, value: Value| Override { key: key.into(), value, origin: flag.into() };
         let text = |value: &dyn ToString| Value::String(value.to_string());
         let listeners = self
             .listen
             .iter()
             .map(|address| Value::Table(Table::from_iter([("address".to_owned(), text(address))])));
-        let listen =
-            (!self.listen.is_empty()).then(|| set("listener", "--listen", Value::Array(listeners.collect())));
-        let level = self.log_level.map(|level| set("log.level", "--log-level", text(&level)));
-        let format = self.log_format.map(|format| set("log.format", "--log-format", text(&format)));
-        [listen, self.state_dir.as_deref().map(state_dir), level, format].into_iter().flatten().collect()
+        let listen = (!self.listen.is_empty())
+            .then(|| make("listener", "--listen", Value::Array(listeners.collect())));
+        let level = self.log_level.map(|level| make("log.level", "--log-level", text(&level)));
+        let format = self.log_format.map(|format| make("log.format", "--log-format", text(&format)));
+        let set = self.set.iter().map(|assignment| config::env::set(assignment));
+        let named = [listen, self.state_dir.as_deref().map(state_dir), level, format].into_iter().flatten();
+        named.map(Ok).chain(set).collect()
     }
 }
 
@@ -52,7 +57,7 @@ pub(super) fn state_dir(directory: &Path) -> Override {
 
 /// Loads the file (if any) with the environment and `flags` over it.
 pub(super) fn load(file: Option<&Path>, flags: &SettingArgs) -> Result<Loaded, Failure> {
-    load_with(file, flags.overrides())
+    load_with(file, flags.overrides()?)
 }
 
 /// The same with overrides that are made already.

@@ -49,6 +49,25 @@ pub fn overrides(
     if problems.is_empty() { Ok(found) } else { Err(ConfigError { problems }) }
 }
 
+/// Takes one `KEY=VALUE` from the flag `--set`, with the value written as in the environment.
+pub fn set(assignment: &str) -> Result<Override, ConfigError> {
+    let fail = |message: String| ConfigError { problems: vec![problem("--set", &message)] };
+    let (key, text) = assignment
+        .split_once('=')
+        .ok_or_else(|| fail(format!("\"{assignment}\" is not KEY=VALUE, like limits.max_lifetime=30m")))?;
+    let known = known_keys();
+    let Some((_, kind)) = known.iter().find(|(name, _)| name == key) else {
+        let hint = nearest(key, known.iter().map(|(name, _)| name.as_str()));
+        let hint = hint.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        return Err(fail(format!("{key} is not a known key{hint}")));
+    };
+    let value = match kind {
+        Kind::One => Value::String(text.to_owned()),
+        Kind::List => list(text, ',').map_err(fail)?,
+    };
+    Ok(Override { key: key.to_owned(), value, origin: format!("--set {key}") })
+}
+
 /// Writes `value` at `key` of `table`, whatever was there.
 pub(super) fn lay_over(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {

@@ -238,17 +238,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             allocations: Limit::Unlimited,
-            allocations_per_user: Limit::At(Count(256)),
-            allocations_per_ip: Limit::At(Count(1024)),
-            permissions_per_allocation: Count(256),
-            channels_per_allocation: Count(256),
+            allocations_per_user: Limit::At(Count(8192)),
+            allocations_per_ip: Limit::At(Count(8192)),
+            permissions_per_allocation: Count(1024),
+            channels_per_allocation: Count(4096),
             max_lifetime: Seconds(3600),
             bandwidth: Limit::Unlimited,
             bandwidth_per_allocation: Limit::Unlimited,
             challenge_rate: Limit::At(PerSecond(100)),
-            challenge_burst: Count(500),
-            binding_rate: Limit::At(PerSecond(200)),
-            binding_burst: Count(1000),
+            challenge_burst: Count(1000),
+            binding_rate: Limit::At(PerSecond(1000)),
+            binding_burst: Count(5000),
         }
     }
 }

@@ -58,7 +58,7 @@ fn without_a_file_the_defaults_are_a_working_configuration() {
     assert!(loaded.config.auth.is_empty());
     assert_eq!(loaded.config.server.realm, "turn");
     assert_eq!(loaded.config.relay.ports.ports(), 49_152..=65_535);
-    assert_eq!(loaded.config.limits.challenges, Some(checked::Budget { per_second: 100, burst: 500 }));
+    assert_eq!(loaded.config.limits.challenges, Some(checked::Budget { per_second: 100, burst: 1000 }));
 }
 
 const SHIPPED: &str = include_str!("../../config/turnbridge.toml");
@@ -408,7 +408,7 @@ fn the_effective_configuration_masks_secrets_and_reads_back() {
         "{shown}"
     );
     assert!(
-        shown.contains("max_lifetime = \"1h\"") && shown.contains("allocations_per_user = 256"),
+        shown.contains("max_lifetime = \"1h\"") && shown.contains("allocations_per_user = 8192"),
         "{shown}"
     );
     let mut again: raw::Config = toml::from_str(&shown).unwrap();

@@ -13,7 +13,10 @@ use crate::wire::{AttributeType, ChannelNumber};
 impl Relay {
     pub(super) fn channel_bind(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
         let Some((id, authenticated)) = self.owned_allocation(now, request, out) else { return };
-        let channel = request.channel_number().filter(|channel| self.settings.channels.contains(*channel));
+        let channel = request.channel_number();
+        if channel.is_some_and(|channel| !self.settings.channels.contains(channel)) {
+            return self.refuse_for(request, &authenticated, Refusal::BadRequest, Denial::OldChannel, out);
+        }
         let peer = request.message.get(AttributeType::XOR_PEER_ADDRESS);
         let (Some(channel), Some(peer)) = (channel, peer.and_then(|value| request.decode_peer(value))) else {
             return self.refuse(request, &authenticated, Refusal::BadRequest, out);

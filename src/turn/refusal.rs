@@ -100,6 +100,8 @@ pub enum Denial {
     Permissions,
     /// The allocation holds as many channels as it may.
     Channels,
+    /// A channel that only RFC 5766 knew, where [`super::ChannelRange::Rfc8656`] is in force.
+    OldChannel,
     /// The reservation token is unknown, used or expired.
     TokenUnknown,
 }

@@ -29,7 +29,7 @@ use linux as imp;
 use portable as imp;
 
 pub use imp::{
-    ERROR_QUEUE, MAX_SEGMENTS, Outbox, Parcel, Received, Round, Slots, disable_fragmentation,
+    DONT_FRAGMENT, ERROR_QUEUE, MAX_SEGMENTS, Outbox, Parcel, Received, Round, Slots, disable_fragmentation,
     enable_error_queue, enable_offloads, read_error, restore_fragmentation, send_one,
 };
 

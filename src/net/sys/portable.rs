@@ -13,6 +13,9 @@ use crate::turn::Family;
 /// Datagrams that may go out as one message: the kernel does not cut.
 pub const MAX_SEGMENTS: usize = 1;
 
+/// Whether the DF bit can be set for a single datagram.
+pub const DONT_FRAGMENT: bool = false;
+
 /// Whether sockets here have an error queue.
 pub const ERROR_QUEUE: bool = false;
 

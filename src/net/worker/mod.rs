@@ -3,6 +3,7 @@
 //! Workers share nothing on the packet path. A client's packets always reach the same worker (see
 //! [`listener`](super::listener)), and the relay sockets of its allocation belong to that worker too.
 
+mod core;
 mod engine;
 mod handle;
 mod sink;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
+pub use core::Core;
 use engine::Engine;
 use handle::Command;
 pub use handle::{Busy, WorkerHandle};
@@ -30,34 +32,7 @@ use super::relay_sockets::RelaySockets;
 use super::socket_id::SocketId;
 use super::sys::Slots;
 use super::sys::udp::BufferSizes;
-use crate::turn::{Event, Input, Millis, Now, Output, Relay};
-
-/// What a worker drives: [`turn::Relay`](crate::turn), or in tests something whose every move is known.
-pub trait Core {
-    /// One thing has happened.
-    fn handle<'a>(&mut self, now: Now, input: Input<'a>, out: &mut impl FnMut(Output<'a, '_>));
-
-    /// When [`Self::expire`] wants to be called.
-    fn next_deadline(&self) -> Option<Millis>;
-
-    /// Time has passed.
-    fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>));
-}
-
-impl Core for Relay {
-    #[inline]
-    fn handle<'a>(&mut self, now: Now, input: Input<'a>, out: &mut impl FnMut(Output<'a, '_>)) {
-        Self::handle(self, now, input, out);
-    }
-
-    fn next_deadline(&self) -> Option<Millis> {
-        Self::next_deadline(self)
-    }
-
-    fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>)) {
-        Self::expire(self, now, out);
-    }
-}
+use crate::turn::{Event, Millis, Now};
 
 /// What a worker is told of by its core, for logs and accounting.
 pub type Observer = Box<dyn FnMut(Event<'_>) + Send>;

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::net::listener::open_listeners;
 use crate::net::ports::RelayAddress;
-use crate::turn::{AllocationId, Family, FiveTuple, PortRequest, RelayId};
+use crate::turn::{AllocationId, Family, FiveTuple, Input, Output, PortRequest, RelayId};
 
 /// Does what the first byte of a datagram says.
 ///

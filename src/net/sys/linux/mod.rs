@@ -7,6 +7,8 @@ mod receive;
 mod send;
 
 pub use error_queue::{ERROR_QUEUE, read_error};
-pub use options::{disable_fragmentation, enable_error_queue, enable_offloads, restore_fragmentation};
+pub use options::{
+    DONT_FRAGMENT, disable_fragmentation, enable_error_queue, enable_offloads, restore_fragmentation,
+};
 pub use receive::{Received, Round, Slots};
 pub use send::{MAX_SEGMENTS, Outbox, Parcel, send_one};

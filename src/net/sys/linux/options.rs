@@ -6,6 +6,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::turn::Family;
 
+/// Whether the DF bit can be set for a single datagram.
+pub const DONT_FRAGMENT: bool = true;
+
 /// Turns on what the packet path makes use of: joined datagrams, and the count of lost ones. An older kernel may
 /// refuse either, and everything works without them.
 pub fn enable_offloads(socket: BorrowedFd<'_>) {

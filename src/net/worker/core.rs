@@ -1,0 +1,30 @@
+//! What a worker drives.
+
+use crate::turn::{Input, Millis, Now, Output, Relay};
+
+/// A state machine without I/O: the relay, or in tests something whose every move is known.
+pub trait Core {
+    /// One thing has happened.
+    fn handle<'a>(&mut self, now: Now, input: Input<'a>, out: &mut impl FnMut(Output<'a, '_>));
+
+    /// When [`Self::expire`] wants to be called.
+    fn next_deadline(&self) -> Option<Millis>;
+
+    /// Time has passed.
+    fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>));
+}
+
+impl Core for Relay {
+    #[inline]
+    fn handle<'a>(&mut self, now: Now, input: Input<'a>, out: &mut impl FnMut(Output<'a, '_>)) {
+        self.handle(now, input, out);
+    }
+
+    fn next_deadline(&self) -> Option<Millis> {
+        self.next_deadline()
+    }
+
+    fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>)) {
+        self.expire(now, out);
+    }
+}
