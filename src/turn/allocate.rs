@@ -32,12 +32,12 @@ struct Wanted {
 
 impl Relay {
     pub(super) fn allocate(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
-        self.end_if_over(now, request, out);
+        self.end_what_is_over(now, request, out);
         let Some(authenticated) = self.authenticate(now, request, out) else { return };
-        if self.is_answered(now, request, &authenticated, out) {
+        if self.refuse_unknown_attributes(request, &authenticated, out) {
             return;
         }
-        if self.refuse_unknown_attributes(request, &authenticated, out) {
+        if self.is_answered(now, request, &authenticated, out) {
             return;
         }
         let client = request.addressee.client;
@@ -65,9 +65,11 @@ impl Relay {
             addressee: request.addressee,
             integrity,
             lifetime: self.settings.lifetime(wanted.lifetime),
+            port: wanted.port,
             v4: wanted.asks(Family::V4).then_some(Asked::Waiting),
             v6: wanted.asks(Family::V6).then_some(Asked::Waiting),
         };
+        let expires = expires.map(|second| now.end_of(second));
         let allocation = self.new_allocation(now.mono, request, user, key, expires, opening);
         let allocation = match self.table.insert(Box::new(allocation)) {
             Ok(id) => id,
@@ -125,7 +127,7 @@ impl Relay {
         request: &Request<'_>,
         user: UserName,
         key: crate::auth::Key,
-        credential_expires: Option<u64>,
+        credential_expires: Option<Millis>,
         opening: Opening,
     ) -> Allocation {
         let rate = self.settings.bandwidth_per_allocation;
@@ -148,8 +150,8 @@ impl Relay {
         }
     }
 
-    /// Deals with a 5-tuple that has an allocation: the same transaction again is a retransmission whose answer
-    /// was lost, and gets that answer; any other is a mismatch (RFC 8656 §7.2).
+    /// Deals with a 5-tuple that has an allocation: its owner's same transaction again is a retransmission whose
+    /// answer was lost, and gets that answer; any other is a mismatch (RFC 8656 §7.2).
     fn is_answered(
         &mut self,
         now: Now,
@@ -162,7 +164,8 @@ impl Relay {
             // The answer is on its way; one is enough.
             return true;
         }
-        if allocation.transaction == request.addressee.header.transaction {
+        let is_owner = matches!(authenticated.who, Who::Owner);
+        if is_owner && allocation.transaction == request.addressee.header.transaction {
             allocation.answer(now.mono, request.addressee, authenticated.proof(), out);
         } else {
             self.refuse(request, authenticated, Refusal::AllocationMismatch, out);
@@ -172,9 +175,8 @@ impl Relay {
 
     /// No relay socket could be opened: the request is refused and nothing is left of it.
     fn give_up(&mut self, id: AllocationId, opening: &Opening, out: Sink<'_, '_>) {
-        let Some(allocation) = self.table.remove(id) else { return };
+        let Some(allocation) = self.forget(id) else { return };
         let client = allocation.client;
-        self.quota.release(allocation.user.id(), client.client().ip());
         let (refusal, denial) = match opening.failure() {
             OpenError::FamilyUnsupported => (Refusal::FamilyUnsupported, Denial::NoFamily),
             OpenError::NoCapacity => (Refusal::InsufficientCapacity, Denial::NoPort),
@@ -299,6 +301,8 @@ impl Opening {
             Some(Asked::Waiting | Asked::Opened(_)) | None => None,
         };
         match (error(self.v4), error(self.v6)) {
+            // Nobody has asked for a family: a token of one that is not there was never given out (RFC 8656 §7.2).
+            _ if matches!(self.port, PortRequest::Reserved(_)) => OpenError::TokenUnknown,
             (Some(v4), Some(v6)) if v4 == v6 => v4,
             (Some(_), Some(_)) => OpenError::NoCapacity,
             (Some(error), None) | (None, Some(error)) => error,

@@ -7,10 +7,10 @@ use super::Family;
 use super::answer::Addressee;
 use super::bucket::{Rate, TokenBucket};
 use super::channel::Channels;
-use super::event::{Flow, Traffic};
+use super::event::{Direction, Flow, Traffic};
 use super::five_tuple::FiveTuple;
 use super::input::{OpenError, OpenedRelay};
-use super::output::ReservationToken;
+use super::output::{PortRequest, ReservationToken};
 use super::permission::Permissions;
 use super::time::Millis;
 use crate::auth::Key;
@@ -23,8 +23,8 @@ pub(super) struct Allocation {
     pub(super) user: UserName,
     /// What the owner's requests are signed with.
     pub(super) key: Key,
-    /// The last Unix second of the credential.
-    pub(super) credential_expires: Option<u64>,
+    /// When the credential is over, on the clock that never jumps.
+    pub(super) credential_expires: Option<Millis>,
     pub(super) began: Millis,
     /// The Allocate request, to tell a retransmission from a second one (RFC 8656 §7.2).
     pub(super) transaction: TransactionId,
@@ -74,6 +74,7 @@ pub(super) struct Opening {
     pub(super) addressee: Addressee,
     pub(super) integrity: Integrity,
     pub(super) lifetime: std::time::Duration,
+    pub(super) port: PortRequest,
     /// What was asked for in IPv4, and what came of it.
     pub(super) v4: Option<Asked>,
     /// The same in IPv6.
@@ -137,22 +138,25 @@ impl Relays {
 /// What an allocation may still relay, where that is limited.
 #[derive(Debug)]
 pub(super) struct Bandwidth {
-    pub(super) up: TokenBucket,
-    pub(super) down: TokenBucket,
+    up: TokenBucket,
+    down: TokenBucket,
 }
 
 impl Bandwidth {
     pub(super) fn full(rate: Rate, now: Millis) -> Self {
         Self { up: TokenBucket::full(rate, now), down: TokenBucket::full(rate, now) }
     }
+
+    #[inline]
+    pub(super) fn bucket(&mut self, direction: Direction) -> &mut TokenBucket {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
 }
 
 impl Allocation {
-    /// Whether its time has run out, although nobody may have looked yet.
-    pub(super) fn is_over(&self, now: Millis) -> bool {
-        self.opening.is_none() && !self.relays.iter().any(|(_, relay)| now < relay.expires)
-    }
-
     /// When something of this allocation expires next.
     pub(super) fn next_expiry(&self) -> Option<Millis> {
         let relays = self.relays.iter().map(|(_, relay)| relay.expires).min();

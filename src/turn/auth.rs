@@ -155,10 +155,10 @@ impl Relay {
             && owner.key.algorithm() == algorithm
             && message.verify(owner.key.as_bytes()).is_ok()
         {
-            let ago_s = owner.credential_expires.and_then(|expires| now.unix.checked_sub(expires));
-            return match ago_s.filter(|ago_s| *ago_s > 0) {
-                Some(ago_s) if settings.expiry == CredentialExpiry::Strict && !request.releases() => {
-                    Err(Denial::CredentialExpired { ago_s })
+            let ended = owner.credential_expires.filter(|end| *end <= now.mono);
+            return match ended {
+                Some(end) if settings.expiry == CredentialExpiry::Strict && !request.releases() => {
+                    Err(Denial::CredentialExpired { ago_s: now.mono.since(end).as_secs() + 1 })
                 }
                 Some(_) | None => Ok((owner.key.clone(), Who::Owner)),
             };
@@ -183,7 +183,7 @@ impl Relay {
             let who = match owner {
                 Some(owner) => {
                     owner.key = key.clone();
-                    owner.credential_expires = expires;
+                    owner.credential_expires = expires.map(|second| now.end_of(second));
                     Who::Owner
                 }
                 None => Who::User { user: UserName::new(candidate.username(), candidate.user_id()), expires },

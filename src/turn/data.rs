@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use super::Family;
 use super::allocation::{Allocation, Bandwidth};
 use super::answer::Sink;
-use super::bucket::{Rate, TokenBucket};
+use super::bucket::Rate;
 use super::counters::DropReason;
-use super::event::Flow;
+use super::event::Direction;
 use super::five_tuple::FiveTuple;
 use super::input::Icmp;
 use super::output::{Output, RelayId};
@@ -54,7 +54,8 @@ impl Relay {
             return self.counters.drop_one(DropReason::NoPermission);
         }
         let payload = frame.payload;
-        if !admit_up(allocation, &mut self.bandwidth, &self.settings, payload.len(), now.mono) {
+        let length = payload.len();
+        if !admit(Direction::Up, allocation, &mut self.bandwidth, &self.settings, length, now.mono) {
             return self.counters.drop_one(DropReason::Bandwidth);
         }
         self.counters.up.count(payload.len());
@@ -106,7 +107,7 @@ impl Relay {
             allocation.traffic.down.dropped += 1;
             return self.counters.drop_one(DropReason::TooLong);
         }
-        if !admit_down(allocation, &mut self.bandwidth, &self.settings, bytes.len(), now.mono) {
+        if !admit(Direction::Down, allocation, &mut self.bandwidth, &self.settings, bytes.len(), now.mono) {
             return self.counters.drop_one(DropReason::Bandwidth);
         }
         self.counters.down.count(bytes.len());
@@ -138,11 +139,13 @@ impl Relay {
             allocation.traffic.up.dropped += 1;
             return self.counters.drop_one(DropReason::Forbidden);
         }
-        if !admit_up(allocation, &mut self.bandwidth, &self.settings, data.len(), now.mono) {
+        if !admit(Direction::Up, allocation, &mut self.bandwidth, &self.settings, data.len(), now.mono) {
             return self.counters.drop_one(DropReason::Bandwidth);
         }
         self.counters.up.count(data.len());
-        let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
+        // Where either side is IPv6, the attribute MUST be ignored (RFC 8656 §13).
+        let is_ipv4 = family == Family::V4 && request.addressee.client.client().is_ipv4();
+        let dont_fragment = is_ipv4 && message.has(AttributeType::DONT_FRAGMENT);
         let relay = RelayId { allocation: id, family };
         out(Output::ToPeer { relay, peer, bytes: data, dont_fragment });
     }
@@ -194,51 +197,27 @@ impl Icmp {
     }
 }
 
-#[inline]
-fn admit_up(
-    allocation: &mut Allocation,
-    total: &mut Option<Bandwidth>,
-    settings: &Settings,
-    payload: usize,
-    now: Millis,
-) -> bool {
-    let own = allocation.bandwidth.as_deref_mut().map(|bandwidth| &mut bandwidth.up);
-    let total = total.as_mut().map(|bandwidth| &mut bandwidth.up);
-    admit(own, total, settings, &mut allocation.traffic.up, payload, now)
-}
-
-#[inline]
-fn admit_down(
-    allocation: &mut Allocation,
-    total: &mut Option<Bandwidth>,
-    settings: &Settings,
-    payload: usize,
-    now: Millis,
-) -> bool {
-    let own = allocation.bandwidth.as_deref_mut().map(|bandwidth| &mut bandwidth.down);
-    let total = total.as_mut().map(|bandwidth| &mut bandwidth.down);
-    admit(own, total, settings, &mut allocation.traffic.down, payload, now)
-}
-
-/// Takes a payload out of both bandwidths and counts it, or counts it as dropped.
+/// Takes a payload out of the allocation's and the relay's bandwidth and counts it, or counts it as dropped.
 #[inline]
 fn admit(
-    own: Option<&mut TokenBucket>,
-    total: Option<&mut TokenBucket>,
+    direction: Direction,
+    allocation: &mut Allocation,
+    total: &mut Option<Bandwidth>,
     settings: &Settings,
-    flow: &mut Flow,
     payload: usize,
     now: Millis,
 ) -> bool {
-    let takes = |bucket: Option<&mut TokenBucket>, rate: Option<Rate>| match (bucket, rate) {
-        (Some(bucket), Some(rate)) => bucket.take(payload as u64, rate, now),
+    let takes = |bandwidth: Option<&mut Bandwidth>, rate: Option<Rate>| match (bandwidth, rate) {
+        (Some(bandwidth), Some(rate)) => bandwidth.bucket(direction).take(payload as u64, rate, now),
         (_, _) => true,
     };
-    if takes(own, settings.bandwidth_per_allocation) && takes(total, settings.bandwidth) {
+    let admitted = takes(allocation.bandwidth.as_deref_mut(), settings.bandwidth_per_allocation)
+        && takes(total.as_mut(), settings.bandwidth);
+    let flow = allocation.traffic.flow(direction);
+    if admitted {
         flow.count(payload);
-        true
     } else {
         flow.dropped += 1;
-        false
     }
+    admitted
 }

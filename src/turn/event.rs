@@ -47,7 +47,7 @@ pub enum Event<'s> {
     Refused {
         /// Who asked.
         client: FiveTuple,
-        /// The user name it gave, if any.
+        /// The user it is, or the name it gave if it did not prove to be anybody.
         user: Option<&'s str>,
         /// What it asked for.
         method: Method,
@@ -87,6 +87,25 @@ pub struct Traffic {
     pub up: Flow,
     /// From peers to the client.
     pub down: Flow,
+}
+
+/// Which way a payload goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to its peers.
+    Up,
+    /// From peers to the client.
+    Down,
+}
+
+impl Traffic {
+    #[inline]
+    pub(super) fn flow(&mut self, direction: Direction) -> &mut Flow {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
 }
 
 /// One direction of an allocation's traffic.
