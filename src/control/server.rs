@@ -203,7 +203,7 @@ fn start_workers(
 
 /// What one allocation's socket may buffer in the kernel. It is a limit, not a reservation: a flow of 100 Mbit/s fills
 /// it in 40 ms.
-const RELAY_BUFFERS: BufferSizes = BufferSizes { receive: Some(512 << 10), send: Some(512 << 10) };
+const RELAY_BUFFERS: BufferSizes = BufferSizes { receive: Some(512 << 10), send: None };
 
 /// Ends all allocations, so that each has its line in the log, and then the workers.
 fn stop(workers: Vec<WorkerHandle<Relay>>) {

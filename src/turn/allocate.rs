@@ -65,7 +65,6 @@ impl Relay {
             addressee: request.addressee,
             seal,
             lifetime: self.settings.lifetime(wanted.lifetime),
-            port: wanted.port,
             v4: wanted.asks(Family::V4).then_some(Asked::Waiting),
             v6: wanted.asks(Family::V6).then_some(Asked::Waiting),
         };
@@ -301,8 +300,6 @@ impl Opening {
             Some(Asked::Waiting | Asked::Opened(_)) | None => None,
         };
         match (error(self.v4), error(self.v6)) {
-            // Nobody has asked for a family: a token of one that is not there was never given out (RFC 8656 §7.2).
-            _ if matches!(self.port, PortRequest::Reserved(_)) => OpenError::TokenUnknown,
             (Some(v4), Some(v6)) if v4 == v6 => v4,
             (Some(_), Some(_)) => OpenError::NoCapacity,
             (Some(error), None) | (None, Some(error)) => error,

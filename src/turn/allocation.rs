@@ -10,7 +10,7 @@ use super::channel::Channels;
 use super::event::{Direction, Flow, Traffic};
 use super::five_tuple::FiveTuple;
 use super::input::{OpenError, OpenedRelay};
-use super::output::{PortRequest, ReservationToken};
+use super::output::ReservationToken;
 use super::permission::Permissions;
 use super::time::Millis;
 use crate::auth::Key;
@@ -74,7 +74,6 @@ pub(super) struct Opening {
     pub(super) addressee: Addressee,
     pub(super) seal: Seal,
     pub(super) lifetime: std::time::Duration,
-    pub(super) port: PortRequest,
     /// What was asked for in IPv4, and what came of it.
     pub(super) v4: Option<Asked>,
     /// The same in IPv6.
