@@ -48,13 +48,13 @@ impl Relay {
             Ok(wanted) => wanted,
             Err(refusal) => return self.refuse(request, &authenticated, refusal, out),
         };
-        let Authenticated { key, integrity, who: Who::User { user, expires } } = authenticated else {
+        let Authenticated { key, seal, who: Who::User { user, expires } } = authenticated else {
             // An owner has an allocation, so this was answered above.
             return self.refuse(request, &authenticated, Refusal::AllocationMismatch, out);
         };
         let limits = self.settings.allocations;
         if let Err(error) = self.quota.take(user.id(), client.client().ip(), limits) {
-            let authenticated = Authenticated { key, integrity, who: Who::User { user, expires } };
+            let authenticated = Authenticated { key, seal, who: Who::User { user, expires } };
             let refusal = match error {
                 QuotaError::User | QuotaError::Address => Refusal::QuotaReached,
                 QuotaError::Total => Refusal::InsufficientCapacity,
@@ -63,9 +63,8 @@ impl Relay {
         }
         let opening = Opening {
             addressee: request.addressee,
-            integrity,
+            seal,
             lifetime: self.settings.lifetime(wanted.lifetime),
-            port: wanted.port,
             v4: wanted.asks(Family::V4).then_some(Asked::Waiting),
             v6: wanted.asks(Family::V6).then_some(Asked::Waiting),
         };
@@ -185,14 +184,14 @@ impl Relay {
         self.counters.refusals += 1;
         let (user, method) = (Some(allocation.user.name()), opening.addressee.header.method);
         out(Output::Event(Event::Refused { client, user, method, denial, peer: None }));
-        let proof = Proof::Key(&allocation.key, opening.integrity);
+        let proof = Proof::Key(&allocation.key, opening.seal);
         opening.addressee.refuse(refusal, proof, out, |writer| writer);
     }
 
     fn begin(&mut self, now: Now, id: AllocationId, opening: &Opening, out: Sink<'_, '_>) {
         self.counters.successes += 1;
         let Some(allocation) = self.table.get(id) else { return };
-        let proof = Proof::Key(&allocation.key, opening.integrity);
+        let proof = Proof::Key(&allocation.key, opening.seal);
         allocation.answer(now.mono, opening.addressee, proof, out);
         let [v4, v6] = [Family::V4, Family::V6].map(|family| allocation.relays.get(family));
         if let Some(relay) = v4.or(v6) {
@@ -301,8 +300,6 @@ impl Opening {
             Some(Asked::Waiting | Asked::Opened(_)) | None => None,
         };
         match (error(self.v4), error(self.v6)) {
-            // Nobody has asked for a family: a token of one that is not there was never given out (RFC 8656 §7.2).
-            _ if matches!(self.port, PortRequest::Reserved(_)) => OpenError::TokenUnknown,
             (Some(v4), Some(v6)) if v4 == v6 => v4,
             (Some(_), Some(_)) => OpenError::NoCapacity,
             (Some(error), None) | (None, Some(error)) => error,

@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::Family;
-use super::answer::Addressee;
+use super::answer::{Addressee, Seal};
 use super::bucket::{Rate, TokenBucket};
 use super::channel::Channels;
 use super::event::{Direction, Flow, Traffic};
 use super::five_tuple::FiveTuple;
 use super::input::{OpenError, OpenedRelay};
-use super::output::{PortRequest, ReservationToken};
+use super::output::ReservationToken;
 use super::permission::Permissions;
 use super::time::Millis;
 use crate::auth::Key;
-use crate::wire::{Integrity, TransactionId};
+use crate::wire::TransactionId;
 
 /// One allocation: who holds it, its relay addresses, whom it may talk to.
 #[derive(Debug)]
@@ -72,9 +72,8 @@ impl UserName {
 #[derive(Debug)]
 pub(super) struct Opening {
     pub(super) addressee: Addressee,
-    pub(super) integrity: Integrity,
+    pub(super) seal: Seal,
     pub(super) lifetime: std::time::Duration,
-    pub(super) port: PortRequest,
     /// What was asked for in IPv4, and what came of it.
     pub(super) v4: Option<Asked>,
     /// The same in IPv6.

@@ -4,10 +4,10 @@ mod answer;
 mod attributes;
 mod client;
 mod outputs;
-mod pool;
+mod sockets;
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) use answer::Answer;
 pub(crate) use attributes::*;
 pub(crate) use client::{Client, Scheme};
 pub(crate) use outputs::{Out, Outs, Told};
-pub(crate) use pool::Pool;
+pub(crate) use sockets::Sockets;
 
 /// The realm of every rig; short enough for THREATS L02.
 pub(crate) const REALM: &str = "turn";
@@ -38,14 +38,16 @@ pub(crate) struct Setup {
     pub(crate) settings: Settings,
     pub(crate) rules: PeerRules,
     pub(crate) credentials: Credentials,
-    pub(crate) pool: Pool,
+    pub(crate) relay_v4: Option<IpAddr>,
+    pub(crate) relay_v6: Option<IpAddr>,
+    pub(crate) relay_ports: RangeInclusive<u16>,
 }
 
 /// A server without sockets, and the clock it lives by.
 pub(crate) struct Rig {
     pub(crate) relay: Relay,
     pub(crate) quota: Arc<Quota>,
-    pub(crate) pool: Pool,
+    pub(crate) sockets: Sockets,
     pub(crate) settings: Settings,
     pub(crate) rules: PeerRules,
     /// All that came out of the last input.
@@ -53,7 +55,6 @@ pub(crate) struct Rig {
     mono: Millis,
     /// How far the wall clock was moved.
     jump: i64,
-    relays: HashMap<RelayId, SocketAddr>,
 }
 
 impl Rig {
@@ -77,10 +78,12 @@ impl Rig {
                 users: vec![user("alice", "wonderland"), user("bob", "builder")],
                 ..Credentials::default()
             },
-            pool: Pool::new(Some(ip(RELAY_V4)), Some(ip(RELAY_V6)), 50_000..=50_999),
+            relay_v4: Some(ip(RELAY_V4)),
+            relay_v6: Some(ip(RELAY_V6)),
+            relay_ports: 50_000..=50_999,
         };
         change(&mut setup);
-        let Setup { mut settings, rules, credentials, pool } = setup;
+        let Setup { mut settings, rules, credentials, relay_v4, relay_v6, relay_ports } = setup;
         settings.peers = PeerPolicy::new(rules.clone());
         let quota = Arc::new(Quota::new(7));
         let relay = Relay::new(Parts {
@@ -90,8 +93,8 @@ impl Rig {
             nonce_key: [3; 32],
             seed: 11,
         });
-        let (last, relays) = (Outs::default(), HashMap::new());
-        Self { relay, quota, pool, settings, rules, last, mono: Millis(1), jump: 0, relays }
+        let sockets = Sockets::new([relay_v4, relay_v6], relay_ports);
+        Self { relay, quota, sockets, settings, rules, last: Outs::default(), mono: Millis(1), jump: 0 }
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -129,13 +132,13 @@ impl Rig {
 
     /// A datagram from a peer to a relay address.
     pub(crate) fn receive(&mut self, relay: SocketAddr, peer: SocketAddr, bytes: &[u8]) -> &Outs {
-        let relay = self.relay_id(relay);
+        let relay = self.sockets.id(relay);
         self.feed(Input::FromPeer { relay, peer, bytes })
     }
 
     /// An ICMP error about a datagram sent from a relay address.
     pub(crate) fn icmp(&mut self, relay: SocketAddr, peer: SocketAddr, icmp: Icmp) -> &Outs {
-        let relay = self.relay_id(relay);
+        let relay = self.sockets.id(relay);
         self.feed(Input::PeerUnreachable { relay, peer, icmp })
     }
 
@@ -144,21 +147,20 @@ impl Rig {
         let now = self.now();
         let mut outs = Outs::default();
         let mut wanted = Vec::new();
-        let Self { relay, relays, pool, .. } = self;
+        let Self { relay, sockets, .. } = self;
         relay.handle(now, input, &mut |output| {
-            if let Output::OpenRelay { relay, port, .. } = output {
-                wanted.push((relay, port));
+            if let Output::OpenRelay { relay, client, port } = output {
+                wanted.push((relay, client.client().ip(), port));
             }
-            outs.take(output, relays);
+            outs.take(output, sockets);
         });
-        for (id, port) in wanted {
-            let result = pool.open(now.mono, id.family, port);
+        for (id, client, port) in wanted {
+            let result = sockets.open(now.mono, id, client, port);
             if let Ok(opened) = result {
-                relays.insert(id, opened.address);
                 outs.0.push(Out::Opened(opened.address));
             }
             let input = Input::RelayOpened { relay: id, result };
-            relay.handle(now, input, &mut |output| outs.take(output, relays));
+            relay.handle(now, input, &mut |output| outs.take(output, sockets));
         }
         self.close(outs)
     }
@@ -169,14 +171,14 @@ impl Rig {
         self.settings.peers = PeerPolicy::new(self.rules.clone());
         let (now, settings) = (self.now(), Arc::new(self.settings.clone()));
         let mut outs = Outs::default();
-        self.relay.set_settings(now, settings, &mut |output| outs.take(output, &self.relays));
+        self.relay.set_settings(now, settings, &mut |output| outs.take(output, &self.sockets));
         self.close(outs)
     }
 
     /// Ends everything.
     pub(crate) fn stop(&mut self) -> &Outs {
         let mut outs = Outs::default();
-        self.relay.stop(self.now(), &mut |output| outs.take(output, &self.relays));
+        self.relay.stop(self.now(), &mut |output| outs.take(output, &self.sockets));
         self.close(outs)
     }
 
@@ -237,33 +239,25 @@ impl Rig {
         self.relay.counters().dropped(reason)
     }
 
-    /// The open relay socket with this address.
-    pub(crate) fn relay_id(&self, address: SocketAddr) -> RelayId {
-        let found = self.relays.iter().find(|(_, open)| **open == address);
-        *found.unwrap_or_else(|| panic!("{address} is not open")).0
-    }
-
     /// What must hold once nobody has anything: every port, count and table entry is back.
     pub(crate) fn assert_nothing_is_left(&self) {
         assert_eq!(self.relay.allocations(), 0);
         assert_eq!((self.quota.total(), self.quota.holders()), (0, (0, 0)));
-        assert_eq!(self.pool.in_use(), 0, "relay ports");
-        assert!(self.relays.is_empty(), "relay sockets: {:?}", self.relays);
+        assert_eq!(self.sockets.open_count(), 0, "relay sockets");
+        assert_eq!(self.sockets.ports_taken(self.mono), 0, "relay ports");
         assert_eq!(self.relay.next_deadline(), None);
     }
 
     fn expire(&mut self) -> Outs {
         let mut outs = Outs::default();
-        self.relay.expire(self.now(), &mut |output| outs.take(output, &self.relays));
+        self.relay.expire(self.now(), &mut |output| outs.take(output, &self.sockets));
         self.close(outs).clone()
     }
 
     fn close(&mut self, outs: Outs) -> &Outs {
         for out in &outs.0 {
             if let Out::Closed(relay) = out {
-                let id = self.relay_id(*relay);
-                self.relays.remove(&id);
-                self.pool.close(*relay);
+                self.sockets.close(*relay);
             }
         }
         self.last = outs;

@@ -1,13 +1,12 @@
 //! What the server asked for, kept beyond the call-back.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use turnbridge::turn::{Denial, EndReason, Event, FiveTuple, Output, RelayId, Traffic};
+use turnbridge::turn::{Denial, EndReason, Event, FiveTuple, Output, Traffic};
 use turnbridge::wire::Method;
 
-use super::Answer;
+use super::{Answer, Sockets};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Out {
@@ -33,20 +32,20 @@ pub(crate) enum Told {
 pub(crate) struct Outs(pub(crate) Vec<Out>);
 
 impl Outs {
-    pub(crate) fn take(&mut self, output: Output<'_, '_>, relays: &HashMap<RelayId, SocketAddr>) {
+    pub(crate) fn take(&mut self, output: Output<'_, '_>, sockets: &Sockets) {
         self.0.push(match output {
             Output::ToClient { client, head, payload, padding } => {
                 assert!(padding < 4, "padding reaches the next multiple of four");
                 Out::ToClient { client, bytes: [head, payload, &[0; 3][..usize::from(padding)]].concat() }
             }
             Output::ToPeer { relay, peer, bytes, dont_fragment } => {
-                Out::ToPeer { from: relays[&relay], peer, bytes: bytes.to_vec(), dont_fragment }
+                Out::ToPeer { from: sockets.address(relay), peer, bytes: bytes.to_vec(), dont_fragment }
             }
             // The rig answers it.
             Output::OpenRelay { .. } => return,
-            Output::CloseRelay { relay } => Out::Closed(relays[&relay]),
+            Output::CloseRelay { relay } => Out::Closed(sockets.address(relay)),
             Output::ChannelUp { relay, channel, peer, .. } => {
-                Out::ChannelUp { from: relays[&relay], channel: channel.get(), peer }
+                Out::ChannelUp { from: sockets.address(relay), channel: channel.get(), peer }
             }
             Output::ChannelDown { channel, peer, .. } => Out::ChannelDown { channel: channel.get(), peer },
             Output::Event(event) => Out::Told(Told::from(event)),

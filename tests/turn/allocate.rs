@@ -113,7 +113,7 @@ fn an_allocation_that_is_over_is_in_nobody_s_way() {
     rig.allocate(&mut alice, &[]);
     rig.oversleep(Duration::from_secs(600));
     rig.allocate(&mut alice, &[]);
-    assert_eq!((rig.relay.allocations(), rig.pool.in_use()), (1, 1));
+    assert_eq!((rig.relay.allocations(), rig.sockets.open_count()), (1, 1));
 }
 
 /// RFC 8656 §7.2, RFC 8489 §6.3.1: a retransmission gets the first answer, with the time that is left, and makes
@@ -132,14 +132,14 @@ fn a_retransmission_is_answered_like_the_first_request() {
         assert_eq!(later.lifetime(), 970);
         assert_eq!((later.kinds(), later.relayed()), (first.kinds(), first.relayed()));
         assert_eq!(later.proof(&alice.key()), Some(scheme.answered_with()));
-        assert_eq!((rig.relay.allocations(), rig.pool.in_use(), rig.quota.total()), (1, 1, 1));
+        assert_eq!((rig.relay.allocations(), rig.sockets.open_count(), rig.quota.total()), (1, 1, 1));
     }
 }
 
 /// A retransmission of what was refused is judged again (RFC 8656 §7.2, the note).
 #[test]
 fn a_retransmission_of_a_refused_request_is_judged_again() {
-    let mut rig = Rig::with(|setup| setup.pool.ports = 50_000..=50_000);
+    let mut rig = Rig::with(|setup| setup.relay_ports = 50_000..=50_000);
     let (mut alice, mut bob) = (Client::alice("192.0.2.1:1000"), Client::bob("192.0.2.2:1000"));
     rig.allocate(&mut bob, &[]);
     assert_eq!(rig.call(&mut alice, Method::ALLOCATE, &[udp()]).code(), 508);
@@ -206,8 +206,8 @@ fn a_family_the_server_has_not_is_440() {
     ];
     for (v4, v6, asked, code) in cases {
         let mut rig = Rig::with(|setup| {
-            setup.pool.v4 = setup.pool.v4.filter(|_| v4);
-            setup.pool.v6 = setup.pool.v6.filter(|_| v6);
+            setup.relay_v4 = setup.relay_v4.filter(|_| v4);
+            setup.relay_v6 = setup.relay_v6.filter(|_| v6);
         });
         let mut alice = Client::alice("192.0.2.1:1000");
         let mut attributes = vec![udp()];
@@ -234,7 +234,7 @@ fn a_malformed_family_is_a_bad_request() {
 /// RFC 8656 §7.2: no port left is 508, and once one is back it is given (R09).
 #[test]
 fn r09_an_exhausted_pool_is_508_and_recovers() {
-    let mut rig = Rig::with(|setup| setup.pool.ports = 50_000..=50_003);
+    let mut rig = Rig::with(|setup| setup.relay_ports = 50_000..=50_003);
     let mut clients: Vec<_> = (1..=5).map(|host| Client::alice(&format!("192.0.2.{host}:1000"))).collect();
     let codes: Vec<_> =
         clients.iter_mut().map(|client| rig.call(client, Method::ALLOCATE, &[udp()]).code()).collect();

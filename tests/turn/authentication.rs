@@ -6,7 +6,7 @@ use turnbridge::auth::name::BadName;
 use turnbridge::auth::users::User;
 use turnbridge::auth::{Key, PasswordAlgorithm, Refused, Secret};
 use turnbridge::turn::{Denial, FiveTuple, Rate, WRONG_PASSWORD_COST};
-use turnbridge::wire::{AttributeType, Class, Integrity, Method};
+use turnbridge::wire::{AttributeType, Class, Integrity, Message, Method};
 
 use crate::rig::*;
 
@@ -153,13 +153,13 @@ fn a03_a_nonce_is_good_for_its_client_alone() {
 #[test]
 fn a04_an_old_nonce_is_stale_and_its_successor_is_good() {
     for scheme in Scheme::ALL {
-        let (mut rig, alice) = challenged();
-        let mut alice = alice.with_scheme(scheme);
+        let (mut rig, mut alice) = (Rig::new(), Client::alice("192.0.2.1:1000").with_scheme(scheme));
+        rig.advance(Duration::from_secs(200));
         rig.allocate(&mut alice, &[lifetime(3600)]);
-        rig.advance(Duration::from_secs(299));
+        rig.advance(Duration::from_secs(300));
         let request = alice.signed(Method::REFRESH, &[]);
-        assert_eq!(rig.ask(&alice, &request).code(), 0, "younger than half of its life");
-        rig.advance(Duration::from_secs(301));
+        assert_eq!(rig.ask(&alice, &request).code(), 0, "not older than half of its life");
+        rig.advance(Duration::from_secs(300));
         let request = alice.signed(Method::REFRESH, &[]);
         let answer = rig.ask(&alice, &request);
         assert_challenge(&answer, 438);
@@ -335,6 +335,26 @@ fn the_answer_follows_the_named_algorithm_and_not_the_request_s_integrity() {
     let request = alice.unsigned(Method::ALLOCATE, &attributes);
     let answer = rig.ask(&alice, &request);
     assert_eq!((answer.code(), answer.proof(&alice.key())), (0, Some(Integrity::Sha1)));
+}
+
+/// RFC 8489 §9.2.4 wants SHA-256 in the answer to whoever names an algorithm. Clients that name MD5 and go on signing
+/// with SHA-1 (as `turn-client-proto` does) look for that: they get both, the one behind the other.
+#[test]
+fn who_names_an_algorithm_and_signs_with_sha1_finds_both_in_the_answer() {
+    let (mut rig, alice) = challenged();
+    let mut alice = alice.with_scheme(Scheme::Md5);
+    let attributes = [&[udp()], &alice.credentials()[..], &[Attr::Sha1(alice.key())]].concat();
+    let request = alice.unsigned(Method::ALLOCATE, &attributes);
+    let answer = rig.ask(&alice, &request);
+    let whole = Message::parse(&answer.bytes).unwrap();
+    assert_eq!((answer.code(), whole.integrity()), (0, Some(Integrity::Sha256)));
+    assert_eq!(whole.verify(&alice.key()), Ok(()));
+    // What an old client sees: it ignores all behind MESSAGE-INTEGRITY.
+    let mut seen = answer.bytes[..answer.bytes.len() - 36].to_vec();
+    let length = u16::try_from(seen.len() - 20).unwrap();
+    seen[2..4].copy_from_slice(&length.to_be_bytes());
+    let seen = Message::parse(&seen).unwrap();
+    assert_eq!((seen.integrity(), seen.verify(&alice.key())), (Some(Integrity::Sha1), Ok(())));
 }
 
 /// RFC 8489 §14.6: all 32 bytes, because RFC 8656 does not allow to cut them. §14.5: 20.

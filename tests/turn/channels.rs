@@ -204,10 +204,13 @@ fn only_channel_bind_keeps_a_channel() {
 /// RFC 8656 §12: once unbound, number and peer can be bound anew, although nobody has swept.
 #[test]
 fn an_expired_channel_can_be_bound_to_another_peer() {
-    let (mut rig, mut alice, _) = allocated();
+    let (mut rig, mut alice, relay) = allocated();
     bind(&mut rig, &mut alice, 0x4000, PEER);
-    rig.oversleep(Duration::from_secs(600));
+    rig.advance(Duration::from_secs(500));
+    rig.permit(&mut alice, addr(PEER));
+    rig.oversleep(Duration::from_secs(100));
     assert!(rig.send(&alice, &channel_data(0x4000, b"x")).is_silent());
+    assert!(rig.receive(relay, addr(PEER), b"x").indication().has(AttributeType::DATA), "still permitted");
     assert_eq!(bind(&mut rig, &mut alice, 0x4000, "9.9.9.8:9"), 0);
     assert!(rig.last.contains(&Out::ChannelDown { channel: 0x4000, peer: addr(PEER) }));
     assert_eq!(bind(&mut rig, &mut alice, 0x4001, PEER), 0);

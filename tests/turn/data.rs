@@ -192,7 +192,7 @@ fn a_client_may_mix_send_and_channel_data() {
 fn a_datagram_for_an_ended_allocation_is_dropped() {
     use turnbridge::turn::Input;
     let (mut rig, mut alice, relay) = permitted();
-    let stale = rig.relay_id(relay);
+    let stale = rig.sockets.id(relay);
     rig.call(&mut alice, Method::REFRESH, &[lifetime(0)]);
     let mut bob = Client::bob("192.0.2.2:1000");
     rig.allocate(&mut bob, &[]);

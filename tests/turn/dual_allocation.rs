@@ -24,7 +24,7 @@ fn both_relay_addresses_are_told() {
     let (mut rig, mut alice) = (Rig::new(), Client::alice("192.0.2.1:1000"));
     let [v4, v6] = allocate_both(&mut rig, &mut alice);
     assert_eq!((v4.ip(), v6.ip()), (ip(RELAY_V4), ip(RELAY_V6)));
-    assert_eq!((rig.relay.allocations(), rig.pool.in_use(), rig.quota.total()), (1, 2, 1));
+    assert_eq!((rig.relay.allocations(), rig.sockets.open_count(), rig.quota.total()), (1, 2, 1));
     let began = Told::Began {
         user: "alice".into(),
         relay: v4,
@@ -49,8 +49,8 @@ fn even_ports_in_both_families() {
 fn one_family_of_two_is_a_success_that_tells_what_is_missing() {
     type Change = fn(&mut Setup);
     let cases: [(Change, [u8; 4], &str); 2] = [
-        (|setup| setup.pool.v6 = None, [2, 0, 4, 40], RELAY_V4),
-        (|setup| setup.pool.v4 = None, [1, 0, 4, 40], RELAY_V6),
+        (|setup| setup.relay_v6 = None, [2, 0, 4, 40], RELAY_V4),
+        (|setup| setup.relay_v4 = None, [1, 0, 4, 40], RELAY_V6),
     ];
     for (change, error, relay) in cases {
         let (mut rig, mut alice) = (Rig::with(change), Client::alice("192.0.2.1:1000"));
@@ -67,7 +67,7 @@ fn one_family_of_two_is_a_success_that_tells_what_is_missing() {
 /// The same with 508 where the family is there but has no port left; none of both is 508 altogether.
 #[test]
 fn a_family_without_ports_is_508() {
-    let mut rig = Rig::with(|setup| setup.pool.ports = 50_000..=50_000);
+    let mut rig = Rig::with(|setup| setup.relay_ports = 50_000..=50_000);
     rig.allocate(&mut Client::bob("192.0.2.2:1"), &[family(2)]);
     let mut alice = Client::alice("192.0.2.1:1000");
     let answer = rig.call(&mut alice, Method::ALLOCATE, &[udp(), additional(2)]);
@@ -140,6 +140,19 @@ fn deleting_one_family_leaves_the_other_untouched() {
     }
 }
 
+/// The permissions of a family that is gone take no place from the other's.
+#[test]
+fn a_deleted_family_s_permissions_make_room() {
+    let mut rig = Rig::with(|setup| setup.settings.permissions_per_allocation = 1);
+    let mut alice = Client::alice("192.0.2.1:1000");
+    allocate_both(&mut rig, &mut alice);
+    rig.permit(&mut alice, addr(PEER_V4));
+    let v6 = [xor_peer(addr(PEER_V6))];
+    assert_eq!(rig.call(&mut alice, Method::CREATE_PERMISSION, &v6).code(), 508);
+    assert_eq!(rig.call(&mut alice, Method::REFRESH, &[lifetime(0), family(1)]).code(), 0);
+    assert_eq!(rig.call(&mut alice, Method::CREATE_PERMISSION, &v6).code(), 0);
+}
+
 /// RFC 8656 §8.1: without a family a Refresh is for all there is; with one, each has a time of its own.
 #[test]
 fn each_family_has_a_lifetime_of_its_own() {
@@ -171,5 +184,5 @@ fn a_refresh_does_not_wake_a_family_that_is_over() {
     assert!(rig.last.contains(&Out::Closed(v4)));
     assert_eq!(rig.call(&mut alice, Method::REFRESH, &[]).code(), 0);
     assert_eq!(rig.call(&mut alice, Method::REFRESH, &[family(1)]).code(), 443);
-    assert_eq!(rig.pool.in_use(), 1);
+    assert_eq!(rig.sockets.open_count(), 1);
 }

@@ -68,7 +68,7 @@ fn only_permitted_peers_are_told_of() {
     assert_eq!(rig.icmp(relay, addr("9.9.9.9:77"), unreachable).indication().peer(), addr("9.9.9.9:77"));
     rig.oversleep(Duration::from_secs(300));
     assert!(rig.icmp(relay, addr(V4), unreachable).0.is_empty(), "no longer permitted");
-    let stale = rig.relay_id(relay);
+    let stale = rig.sockets.id(relay);
     rig.call(&mut alice, Method::REFRESH, &[lifetime(0)]);
     let late = turnbridge::turn::Input::PeerUnreachable { relay: stale, peer: addr(V4), icmp: unreachable };
     assert!(rig.feed(late).0.is_empty());

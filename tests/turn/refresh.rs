@@ -40,7 +40,7 @@ fn refresh_can_shorten_a_lifetime() {
 /// RFC 8656 §8.2: a lifetime of 0 deletes at once; the port is free before the answer is old.
 #[test]
 fn a_lifetime_of_zero_deletes_at_once() {
-    let mut rig = Rig::with(|setup| setup.pool.ports = 50_000..=50_000);
+    let mut rig = Rig::with(|setup| setup.relay_ports = 50_000..=50_000);
     let (mut alice, mut bob) = (Client::alice("192.0.2.1:1000"), Client::bob("192.0.2.2:1000"));
     let relay = rig.allocate(&mut alice, &[]);
     rig.bind(&mut alice, 0x4000, addr("9.9.9.9:9"));

@@ -1,5 +1,4 @@
-//! EVEN-PORT and RESERVATION-TOKEN (RFC 8656 §7.2 steps 5 and 8, §18.7, §18.10). That a reservation is kept for 30
-//! seconds and then freed is the driver's: `net::ports`.
+//! EVEN-PORT and RESERVATION-TOKEN (RFC 8656 §7.2 steps 5 and 8, §18.7, §18.10), with the ports of `net::ports`.
 
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ fn reserve(rig: &mut Rig, client: &mut Client, attributes: &[Attr]) -> (std::net
 /// R=0: an even port, no token. The other bits are ignored (RFC 8656 §18.7).
 #[test]
 fn even_port_gives_even_ports() {
-    let mut rig = Rig::with(|setup| setup.pool.ports = 50_001..=50_999);
+    let mut rig = Rig::with(|setup| setup.relay_ports = 50_001..=50_999);
     for host in 1..20 {
         let mut client = Client::alice(&format!("192.0.2.{host}:1000"));
         let even_port = raw(AttributeType::EVEN_PORT, &[if host % 2 == 0 { 0 } else { 0x7F }]);
@@ -66,10 +65,28 @@ fn r02_an_unknown_or_expired_token_is_508() {
     assert_eq!((rig.relay.allocations(), rig.quota.total()), (1, 1));
 }
 
+/// RFC 8656 §7.2: a reservation MUST hold for 30 seconds, also when the allocation that made it is gone; R02: an unused
+/// one is free afterwards.
+#[test]
+fn r02_a_reservation_is_held_for_thirty_seconds() {
+    for (wait, with_token, without) in [(29_999, 0, 508), (30_000, 508, 0)] {
+        let mut rig = Rig::with(|setup| setup.relay_ports = 50_000..=50_001);
+        let mut alice = Client::alice("192.0.2.1:1000");
+        let (_, kept) = reserve(&mut rig, &mut alice, &[]);
+        rig.call(&mut alice, Method::REFRESH, &[lifetime(0)]);
+        rig.allocate(&mut Client::alice("192.0.2.3:1"), &[]);
+        rig.advance(Duration::from_millis(wait));
+        let mut bob = Client::bob("192.0.2.2:1000");
+        assert_eq!(rig.call(&mut bob, Method::ALLOCATE, &[udp(), lifetime(700)]).code(), without);
+        let mut carol = Client::bob("192.0.2.4:1000");
+        assert_eq!(rig.call(&mut carol, Method::ALLOCATE, &[udp(), token(&kept)]).code(), with_token);
+    }
+}
+
 /// A token is 508 also where its family is one the server has not: nobody can have been given it.
 #[test]
 fn a_token_of_a_family_the_server_has_not_is_508() {
-    let mut rig = Rig::with(|setup| setup.pool.v6 = None);
+    let mut rig = Rig::with(|setup| setup.relay_v6 = None);
     let mut alice = Client::alice("192.0.2.1:1000");
     assert_eq!(rig.call(&mut alice, Method::ALLOCATE, &[udp(), token(&[0xFF; 8])]).code(), 508);
 }
@@ -77,7 +94,7 @@ fn a_token_of_a_family_the_server_has_not_is_508() {
 /// No pair of ports left is 508 (step 8).
 #[test]
 fn no_pair_of_ports_left_is_508() {
-    let mut rig = Rig::with(|setup| setup.pool.ports = 50_000..=50_001);
+    let mut rig = Rig::with(|setup| setup.relay_ports = 50_000..=50_001);
     let (mut alice, mut bob) = (Client::alice("192.0.2.1:1000"), Client::bob("192.0.2.2:1000"));
     reserve(&mut rig, &mut alice, &[]);
     for attributes in [[udp(), even()], [udp(), even_and_next()], [udp(), lifetime(1)]] {
@@ -113,7 +130,7 @@ fn contradictions_are_bad_requests() {
 /// R01: EVEN-PORT keeps no port back once its allocation is gone.
 #[test]
 fn r01_even_ports_all_come_back() {
-    let mut rig = Rig::with(|setup| setup.pool.ports = 50_000..=50_003);
+    let mut rig = Rig::with(|setup| setup.relay_ports = 50_000..=50_003);
     for _ in 0..500 {
         let mut clients: Vec<_> =
             (1..=2).map(|host| Client::alice(&format!("192.0.2.{host}:1000"))).collect();
