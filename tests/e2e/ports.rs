@@ -1,4 +1,4 @@
-//! Relay ports are lent, never lost (rows R01, R02 and R09 of docs/security.md), on real sockets.
+//! Relay ports are lent, never lost, on real sockets (THREATS R01, R02 and R09).
 
 use std::time::{Duration, Instant};
 

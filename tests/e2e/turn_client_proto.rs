@@ -76,10 +76,8 @@ impl Theirs {
         let length = self.socket.recv(&mut buffer).ok()?;
         let (from, to) = (self.client.remote_addr(), self.client.local_addr());
         let heard = Transmit::new(buffer[..length].to_vec(), TransportType::Udp, from, to);
-        match self.client.recv(heard, self.now()) {
-            TurnRecvRet::PeerData(data) => Some(Happened::Data(data.peer, data.data().to_vec())),
-            _ => None,
-        }
+        let TurnRecvRet::PeerData(data) = self.client.recv(heard, self.now()) else { return None };
+        Some(Happened::Data(data.peer, data.data().to_vec()))
     }
 
     fn send(&mut self, peer: SocketAddr, payload: &'static [u8]) {
@@ -115,9 +113,10 @@ fn converse(integrity: IntegrityAlgorithm, ip: &str, name: &str) {
     let server = Server::on_loopback(&home, &[]);
     let (address, credential) = (server.at(ip), server.credential());
     let mut theirs = Theirs::new(address, &credential, integrity);
-    let relay = theirs.until(|happened| match happened.event()? {
-        TurnEvent::AllocationCreated(_, relay) => Some(relay),
-        other => panic!("{other:?} is no allocation"),
+    let relay = theirs.until(|happened| {
+        let event = happened.event()?;
+        let TurnEvent::AllocationCreated(_, relay) = event else { panic!("{event:?} is no allocation") };
+        Some(relay)
     });
 
     let mut peer = Client::new(address, credential);
