@@ -211,11 +211,12 @@ fn sequences() -> Vec<(&'static str, Vec<u8>)> {
     const FIVE_MINUTES: &[u8] = &[4, 1, 0x2C, 2, 1];
     const OPEN_LATER: &[u8] = &[5, 3];
     const OPEN_NOW: &[u8] = &[6];
+    const UNASKED: &[u8] = &[7, 9, 3];
     let cases: [(&str, &[&[u8]]); 6] = [
         ("permission", &[&[0], ALLOCATE, PERMIT, SEND, FROM_PEER, UNREACHABLE, RELEASE]),
         ("channel", &[&[0], ALLOCATE, BIND, CHANNEL_DATA, FROM_PEER, FIVE_MINUTES, CHANNEL_DATA]),
         ("dual", &[&[0], ALLOCATE_DUAL_SHA256, PERMIT, SEND]),
-        ("late", &[&[0], OPEN_LATER, ALLOCATE, ALLOCATE, RELEASE, OPEN_NOW, PERMIT, SEND]),
+        ("late", &[&[0], OPEN_LATER, ALLOCATE, ALLOCATE, RELEASE, OPEN_NOW, PERMIT, SEND, UNASKED]),
         ("bandwidth", &[&[0x18], ALLOCATE, BIND, CHANNEL_DATA, CHANNEL_DATA, FROM_PEER]),
         ("nobody", &[&[0], PERMIT, BIND, SEND, CHANNEL_DATA, FROM_PEER]),
     ];
