@@ -13,6 +13,7 @@ mod flows;
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -98,7 +99,10 @@ impl Forwarder {
     }
 
     fn wait(&mut self, events: &mut Events) -> Result<(), Box<dyn Error>> {
-        self.poll.poll(events, None)?;
+        if let Err(error) = self.poll.poll(events, None) {
+            events.clear();
+            return if error.kind() == ErrorKind::Interrupted { Ok(()) } else { Err(error.into()) };
+        }
         for event in &*events {
             self.ready.push_back(SocketId::from_bits(u32::try_from(event.token().0)?));
         }

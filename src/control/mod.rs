@@ -8,4 +8,5 @@ pub mod logging;
 pub mod server;
 pub mod settings;
 pub mod state;
+mod tide;
 pub mod utc;

@@ -3,16 +3,17 @@
 use super::advert::Advert;
 use super::events::EventLog;
 use super::settings::settings;
+use super::tide::Tide;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::net::listener::{ListenError, ListenFailure, Listener, open_listeners};
 use crate::net::ports::RelayPorts;
-use crate::net::sys::{interfaces::local_addresses, open_files, udp::BufferSizes};
+use crate::net::sys::{interfaces::local_addresses, memory, open_files, udp::BufferSizes};
 use crate::net::worker::{self, Clock, Setup, WorkerHandle};
 use crate::turn::{Event, Parts, Quota, Relay};
 use signal_hook::{consts::signal, iterator::Signals};
-use std::sync::{Arc, mpsc, mpsc::Sender};
-use std::{fmt, io, thread};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::{fmt, io, sync::Arc, thread, time::Duration};
 
 /// All that a server starts from.
 #[derive(Clone, Debug)]
@@ -80,15 +81,16 @@ pub fn run(start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> 
     forward_signals(news.clone())?;
     check_open_files(&start.config);
     let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
-    let (workers, advert) = start_workers(start, &events, &news)?;
+    let quota = Arc::new(Quota::new(random()?));
+    let (workers, advert) = start_workers(start, &quota, &events, &news)?;
     drop((events, news));
     ready(&advert);
-    let served = match incoming.recv() {
-        Ok(News::Signal(name)) => {
+    let served = match wait(&incoming, &quota) {
+        News::Signal(name) => {
             tracing::info!(signal = name, "stopping");
             Ok(())
         }
-        Ok(News::WorkerEnded) | Err(_) => Err(ServeError::WorkerEnded),
+        News::WorkerEnded => Err(ServeError::WorkerEnded),
     };
     stop(workers);
     writer.finish();
@@ -99,6 +101,23 @@ pub fn run(start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> 
 enum News {
     Signal(&'static str),
     WorkerEnded,
+}
+
+/// Waits for what ends the server, and gives back meanwhile what a crowd has left behind.
+fn wait(incoming: &Receiver<News>, quota: &Quota) -> News {
+    const TICK: Duration = Duration::from_secs(1);
+    let mut tide = Tide::default();
+    loop {
+        match incoming.recv_timeout(TICK) {
+            Ok(news) => return news,
+            Err(RecvTimeoutError::Disconnected) => return News::WorkerEnded,
+            Err(RecvTimeoutError::Timeout) => {
+                if tide.has_ebbed(quota.total()) {
+                    memory::give_back();
+                }
+            }
+        }
+    }
 }
 
 /// Tells when the worker that holds it is gone, be it by a panic.
@@ -132,6 +151,7 @@ fn forward_signals(news: Sender<News>) -> Result<(), ServeError> {
 /// Opens everything, then starts the workers: the group of listening sockets must be whole before the first packet.
 fn start_workers(
     start: Start,
+    quota: &Arc<Quota>,
     events: &EventLog,
     news: &Sender<News>,
 ) -> Result<(Vec<WorkerHandle<Relay>>, Advert), ServeError> {
@@ -153,7 +173,7 @@ fn start_workers(
     let parts = Parts {
         settings: Arc::new(settings(&config, &advert, &host, count)),
         authenticator,
-        quota: Arc::new(Quota::new(random()?)),
+        quota: quota.clone(),
         nonce_key: random_bytes()?,
         seed: 0,
     };
@@ -183,7 +203,7 @@ fn start_workers(
 
 /// What one allocation's socket may buffer in the kernel. It is a limit, not a reservation: a flow of 100 Mbit/s fills
 /// it in 40 ms.
-const RELAY_BUFFERS: BufferSizes = BufferSizes { receive: Some(512 << 10), send: Some(512 << 10) };
+const RELAY_BUFFERS: BufferSizes = BufferSizes { receive: Some(512 << 10), send: None };
 
 /// Ends all allocations, so that each has its line in the log, and then the workers.
 fn stop(workers: Vec<WorkerHandle<Relay>>) {

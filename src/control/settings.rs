@@ -9,6 +9,7 @@ use crate::config::{
     checked::{Budget, Limits},
     choice::{ChannelNumbers, ExpiryRule},
 };
+use crate::net::sys::DONT_FRAGMENT;
 use crate::turn::{AllocationLimits, ChannelRange, CredentialExpiry, PeerPolicy, PeerRules, Rate, Settings};
 
 /// A rate that is never reached.
@@ -30,7 +31,7 @@ pub fn settings(config: &Config, advert: &Advert, host: &[IpAddr], workers: usiz
             ExpiryRule::Strict => CredentialExpiry::Strict,
             ExpiryRule::AtAllocation => CredentialExpiry::AtAllocation,
         },
-        dont_fragment: cfg!(target_os = "linux"),
+        dont_fragment: DONT_FRAGMENT,
         allocations: allocation_limits(limits),
         permissions_per_allocation: usize::try_from(limits.permissions_per_allocation).unwrap_or(usize::MAX),
         channels_per_allocation: usize::try_from(limits.channels_per_allocation).unwrap_or(usize::MAX),

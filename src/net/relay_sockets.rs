@@ -19,6 +19,8 @@ use crate::turn::{AllocationId, Family, Millis, OpenError, OpenedRelay, PortRequ
 pub(crate) struct RelaySockets {
     /// By family and allocation index.
     sockets: [Vec<Option<RelaySocket>>; 2],
+    /// How many of them there are.
+    open: usize,
     ports: Arc<RelayPorts>,
     buffers: BufferSizes,
     exhausted: Throttle,
@@ -47,7 +49,7 @@ const ATTEMPTS: usize = 16;
 impl RelaySockets {
     pub(crate) fn new(ports: Arc<RelayPorts>, buffers: BufferSizes) -> Self {
         let sockets = [Vec::new(), Vec::new()];
-        Self { sockets, ports, buffers, exhausted: Throttle::default(), failed: Throttle::default() }
+        Self { sockets, open: 0, ports, buffers, exhausted: Throttle::default(), failed: Throttle::default() }
     }
 
     /// Opens a relay socket on a port of its own and hands it to `register`, so that its datagrams are noticed.
@@ -86,10 +88,10 @@ impl RelaySockets {
             failing: false,
             lost: 0,
         };
-        let place = self.place(relay);
-        if let Some(before) = place.replace(record) {
+        match self.place(relay).replace(record) {
             // The allocation that was in this place before has not closed its socket.
-            self.ports.release(before.port);
+            Some(before) => self.ports.release(before.port),
+            None => self.open += 1,
         }
         Ok(opened)
     }
@@ -104,6 +106,11 @@ impl RelaySockets {
         // The descriptor first: the next to get the port must be able to bind it.
         drop(closed);
         self.ports.release(port);
+        self.open -= 1;
+        if self.open == 0 {
+            // A crowd that has left should leave its room behind.
+            self.sockets = [Vec::new(), Vec::new()];
+        }
         true
     }
 
@@ -281,6 +288,7 @@ mod tests {
             assert!(!sockets.close(relay(7, 1, family)), "once");
         }
         assert_eq!(taken(&ports), 0);
+        assert!(sockets.sockets.iter().all(|table| table.capacity() == 0), "the table has shrunk");
     }
 
     #[test]

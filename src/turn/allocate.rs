@@ -32,12 +32,12 @@ struct Wanted {
 
 impl Relay {
     pub(super) fn allocate(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
-        self.end_if_over(now, request, out);
+        self.end_what_is_over(now, request, out);
         let Some(authenticated) = self.authenticate(now, request, out) else { return };
-        if self.is_answered(now, request, &authenticated, out) {
+        if self.refuse_unknown_attributes(request, &authenticated, out) {
             return;
         }
-        if self.refuse_unknown_attributes(request, &authenticated, out) {
+        if self.is_answered(now, request, &authenticated, out) {
             return;
         }
         let client = request.addressee.client;
@@ -48,13 +48,13 @@ impl Relay {
             Ok(wanted) => wanted,
             Err(refusal) => return self.refuse(request, &authenticated, refusal, out),
         };
-        let Authenticated { key, integrity, who: Who::User { user, expires } } = authenticated else {
+        let Authenticated { key, seal, who: Who::User { user, expires } } = authenticated else {
             // An owner has an allocation, so this was answered above.
             return self.refuse(request, &authenticated, Refusal::AllocationMismatch, out);
         };
         let limits = self.settings.allocations;
         if let Err(error) = self.quota.take(user.id(), client.client().ip(), limits) {
-            let authenticated = Authenticated { key, integrity, who: Who::User { user, expires } };
+            let authenticated = Authenticated { key, seal, who: Who::User { user, expires } };
             let refusal = match error {
                 QuotaError::User | QuotaError::Address => Refusal::QuotaReached,
                 QuotaError::Total => Refusal::InsufficientCapacity,
@@ -63,11 +63,12 @@ impl Relay {
         }
         let opening = Opening {
             addressee: request.addressee,
-            integrity,
+            seal,
             lifetime: self.settings.lifetime(wanted.lifetime),
             v4: wanted.asks(Family::V4).then_some(Asked::Waiting),
             v6: wanted.asks(Family::V6).then_some(Asked::Waiting),
         };
+        let expires = expires.map(|second| now.end_of(second));
         let allocation = self.new_allocation(now.mono, request, user, key, expires, opening);
         let allocation = match self.table.insert(Box::new(allocation)) {
             Ok(id) => id,
@@ -125,7 +126,7 @@ impl Relay {
         request: &Request<'_>,
         user: UserName,
         key: crate::auth::Key,
-        credential_expires: Option<u64>,
+        credential_expires: Option<Millis>,
         opening: Opening,
     ) -> Allocation {
         let rate = self.settings.bandwidth_per_allocation;
@@ -148,8 +149,8 @@ impl Relay {
         }
     }
 
-    /// Deals with a 5-tuple that has an allocation: the same transaction again is a retransmission whose answer
-    /// was lost, and gets that answer; any other is a mismatch (RFC 8656 §7.2).
+    /// Deals with a 5-tuple that has an allocation: its owner's same transaction again is a retransmission whose
+    /// answer was lost, and gets that answer; any other is a mismatch (RFC 8656 §7.2).
     fn is_answered(
         &mut self,
         now: Now,
@@ -162,7 +163,8 @@ impl Relay {
             // The answer is on its way; one is enough.
             return true;
         }
-        if allocation.transaction == request.addressee.header.transaction {
+        let is_owner = matches!(authenticated.who, Who::Owner);
+        if is_owner && allocation.transaction == request.addressee.header.transaction {
             allocation.answer(now.mono, request.addressee, authenticated.proof(), out);
         } else {
             self.refuse(request, authenticated, Refusal::AllocationMismatch, out);
@@ -172,9 +174,8 @@ impl Relay {
 
     /// No relay socket could be opened: the request is refused and nothing is left of it.
     fn give_up(&mut self, id: AllocationId, opening: &Opening, out: Sink<'_, '_>) {
-        let Some(allocation) = self.table.remove(id) else { return };
+        let Some(allocation) = self.forget(id) else { return };
         let client = allocation.client;
-        self.quota.release(allocation.user.id(), client.client().ip());
         let (refusal, denial) = match opening.failure() {
             OpenError::FamilyUnsupported => (Refusal::FamilyUnsupported, Denial::NoFamily),
             OpenError::NoCapacity => (Refusal::InsufficientCapacity, Denial::NoPort),
@@ -183,14 +184,14 @@ impl Relay {
         self.counters.refusals += 1;
         let (user, method) = (Some(allocation.user.name()), opening.addressee.header.method);
         out(Output::Event(Event::Refused { client, user, method, denial, peer: None }));
-        let proof = Proof::Key(&allocation.key, opening.integrity);
+        let proof = Proof::Key(&allocation.key, opening.seal);
         opening.addressee.refuse(refusal, proof, out, |writer| writer);
     }
 
     fn begin(&mut self, now: Now, id: AllocationId, opening: &Opening, out: Sink<'_, '_>) {
         self.counters.successes += 1;
         let Some(allocation) = self.table.get(id) else { return };
-        let proof = Proof::Key(&allocation.key, opening.integrity);
+        let proof = Proof::Key(&allocation.key, opening.seal);
         allocation.answer(now.mono, opening.addressee, proof, out);
         let [v4, v6] = [Family::V4, Family::V6].map(|family| allocation.relays.get(family));
         if let Some(relay) = v4.or(v6) {

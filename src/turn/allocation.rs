@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::Family;
-use super::answer::Addressee;
+use super::answer::{Addressee, Seal};
 use super::bucket::{Rate, TokenBucket};
 use super::channel::Channels;
 use super::event::{Direction, Flow, Traffic};
@@ -14,7 +14,7 @@ use super::output::ReservationToken;
 use super::permission::Permissions;
 use super::time::Millis;
 use crate::auth::Key;
-use crate::wire::{Integrity, TransactionId};
+use crate::wire::TransactionId;
 
 /// One allocation: who holds it, its relay addresses, whom it may talk to.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub(super) struct Allocation {
     pub(super) user: UserName,
     /// What the owner's requests are signed with.
     pub(super) key: Key,
-    /// The last Unix second of the credential.
-    pub(super) credential_expires: Option<u64>,
+    /// When the credential is over, on the clock that never jumps.
+    pub(super) credential_expires: Option<Millis>,
     pub(super) began: Millis,
     /// The Allocate request, to tell a retransmission from a second one (RFC 8656 §7.2).
     pub(super) transaction: TransactionId,
@@ -72,7 +72,7 @@ impl UserName {
 #[derive(Debug)]
 pub(super) struct Opening {
     pub(super) addressee: Addressee,
-    pub(super) integrity: Integrity,
+    pub(super) seal: Seal,
     pub(super) lifetime: std::time::Duration,
     /// What was asked for in IPv4, and what came of it.
     pub(super) v4: Option<Asked>,
@@ -156,11 +156,6 @@ impl Bandwidth {
 }
 
 impl Allocation {
-    /// Whether its time has run out, although nobody may have looked yet.
-    pub(super) fn is_over(&self, now: Millis) -> bool {
-        self.opening.is_none() && !self.relays.iter().any(|(_, relay)| now < relay.expires)
-    }
-
     /// When something of this allocation expires next.
     pub(super) fn next_expiry(&self) -> Option<Millis> {
         let relays = self.relays.iter().map(|(_, relay)| relay.expires).min();

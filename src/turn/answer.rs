@@ -4,7 +4,7 @@ use super::five_tuple::FiveTuple;
 use super::output::Output;
 use super::refusal::Refusal;
 use crate::auth::Key;
-use crate::wire::{AttributeType, Class, Header, Integrity, Message, Method, Writer};
+use crate::wire::{AttributeType, Class, Header, Message, Method, Writer};
 
 /// No answer is longer: the longest has a realm of 763 bytes, a nonce and a handful of short attributes.
 const ANSWER_MAX: usize = 1024;
@@ -29,8 +29,19 @@ pub(super) struct Addressee {
 pub(super) enum Proof<'k> {
     /// Not at all: the client is not authenticated.
     None,
-    /// With the key and the hash that the request was made with.
-    Key(&'k Key, Integrity),
+    /// With the key that the request was made with.
+    Key(&'k Key, Seal),
+}
+
+/// Which integrity attributes an answer carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seal {
+    /// MESSAGE-INTEGRITY, for clients from before RFC 8489.
+    Sha1,
+    /// MESSAGE-INTEGRITY-SHA256.
+    Sha256,
+    /// The one behind the other.
+    Both,
 }
 
 impl Addressee {
@@ -73,14 +84,16 @@ impl Addressee {
     ) {
         let mut buffer = [0; ANSWER_MAX];
         let mut writer = attributes(Writer::new(&mut buffer, self.header.answer(class)));
-        if let Proof::Key(key, integrity) = proof {
+        if let Proof::Key(key, seal) = proof {
             // RFC 8656 §5: SHOULD in answers to Allocate and Refresh.
             if matches!(self.header.method, Method::ALLOCATE | Method::REFRESH) {
                 writer = writer.attribute(AttributeType::SOFTWARE, SOFTWARE);
             }
-            writer = match integrity {
-                Integrity::Sha1 => writer.integrity_sha1(key.as_bytes()),
-                Integrity::Sha256 => writer.integrity_sha256(key.as_bytes()),
+            let key = key.as_bytes();
+            writer = match seal {
+                Seal::Sha1 => writer.integrity_sha1(key),
+                Seal::Sha256 => writer.integrity_sha256(key),
+                Seal::Both => writer.integrity_sha1(key).integrity_sha256(key),
             };
         }
         if self.fingerprint {

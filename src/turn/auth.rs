@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::allocation::UserName;
-use super::answer::{Proof, Sink};
+use super::answer::{Proof, Seal, Sink};
 use super::event::Event;
 use super::nonce::{NonceCheck, SecurityFeatures};
 use super::output::Output;
@@ -24,9 +24,8 @@ const MD5_ALONE: &[u8] = &[0, 1, 0, 0];
 #[derive(Debug)]
 pub(super) struct Authenticated {
     pub(super) key: Key,
-    /// Which integrity the answer carries. Not the request's: it follows from whether the client named an
-    /// algorithm (RFC 8489 §9.2.4).
-    pub(super) integrity: Integrity,
+    /// What the answer is sealed with.
+    pub(super) seal: Seal,
     pub(super) who: Who,
 }
 
@@ -46,7 +45,7 @@ pub(super) enum Who {
 
 impl Authenticated {
     pub(super) fn proof(&self) -> Proof<'_> {
-        Proof::Key(&self.key, self.integrity)
+        Proof::Key(&self.key, self.seal)
     }
 }
 
@@ -124,7 +123,7 @@ impl Relay {
         else {
             return Err(Unproven::MALFORMED);
         };
-        let (algorithm, integrity) = self.password_algorithm(message)?;
+        let (algorithm, seal) = self.password_algorithm(message)?;
         // The RFC's order puts this last. First, it spares the work on passwords for whoever cannot even be
         // challenged (THREATS A02); an honest client sees the same answers, one of them one round later.
         let client = request.addressee.client.client();
@@ -135,7 +134,7 @@ impl Relay {
             return Err(Unproven::denied(Denial::WrongRealm));
         }
         self.check_password(now, request, claim, algorithm)
-            .map(|(key, who)| Authenticated { key, integrity, who })
+            .map(|(key, who)| Authenticated { key, seal, who })
             .map_err(Unproven::denied)
     }
 
@@ -155,10 +154,10 @@ impl Relay {
             && owner.key.algorithm() == algorithm
             && message.verify(owner.key.as_bytes()).is_ok()
         {
-            let ago_s = owner.credential_expires.and_then(|expires| now.unix.checked_sub(expires));
-            return match ago_s.filter(|ago_s| *ago_s > 0) {
-                Some(ago_s) if settings.expiry == CredentialExpiry::Strict && !request.releases() => {
-                    Err(Denial::CredentialExpired { ago_s })
+            let ended = owner.credential_expires.filter(|end| *end <= now.mono);
+            return match ended {
+                Some(end) if settings.expiry == CredentialExpiry::Strict && !request.releases() => {
+                    Err(Denial::CredentialExpired { ago_s: now.mono.since(end).as_secs() + 1 })
                 }
                 Some(_) | None => Ok((owner.key.clone(), Who::Owner)),
             };
@@ -183,7 +182,7 @@ impl Relay {
             let who = match owner {
                 Some(owner) => {
                     owner.key = key.clone();
-                    owner.credential_expires = expires;
+                    owner.credential_expires = expires.map(|second| now.end_of(second));
                     Who::Owner
                 }
                 None => Who::User { user: UserName::new(candidate.username(), candidate.user_id()), expires },
@@ -193,19 +192,23 @@ impl Relay {
         Err(Denial::WrongPassword)
     }
 
-    /// Which hash makes the key from the password, and which integrity the answer carries. Whoever names an
-    /// algorithm must also repeat the offer, so that nobody in between can have shortened it (RFC 8489 §9.2.4).
-    fn password_algorithm(&self, message: &Message<'_>) -> Result<(PasswordAlgorithm, Integrity), Unproven> {
+    /// Which hash makes the key from the password, and what the answer is sealed with. Whoever names an algorithm must
+    /// also repeat the offer, so that nobody in between can have shortened it (RFC 8489 §9.2.4).
+    fn password_algorithm(&self, message: &Message<'_>) -> Result<(PasswordAlgorithm, Seal), Unproven> {
         let offer = message.get(AttributeType::PASSWORD_ALGORITHMS);
         let choice = message.get(AttributeType::PASSWORD_ALGORITHM);
         let offered = self.offered_algorithms();
+        // Whoever names an algorithm is answered with SHA-256, whatever the request is sealed with (RFC 8489 §9.2.4).
+        // Clients that do so and still sign with SHA-1 look for that in the answer, and find it beside.
+        let seal = match message.integrity() {
+            Some(Integrity::Sha1) => Seal::Both,
+            Some(Integrity::Sha256) | None => Seal::Sha256,
+        };
         match (offer, choice) {
-            (None, None) => Ok((PasswordAlgorithm::Md5, Integrity::Sha1)),
-            (Some(offer), Some([0, 1, 0, 0])) if offer == offered => {
-                Ok((PasswordAlgorithm::Md5, Integrity::Sha256))
-            }
+            (None, None) => Ok((PasswordAlgorithm::Md5, Seal::Sha1)),
+            (Some(offer), Some([0, 1, 0, 0])) if offer == offered => Ok((PasswordAlgorithm::Md5, seal)),
             (Some(offer), Some([0, 2, 0, 0])) if offer == offered && offered == BOTH_ALGORITHMS => {
-                Ok((PasswordAlgorithm::Sha256, Integrity::Sha256))
+                Ok((PasswordAlgorithm::Sha256, seal))
             }
             (Some(_), _) | (_, Some(_)) => Err(Unproven::MALFORMED),
         }

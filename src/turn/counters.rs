@@ -30,7 +30,7 @@ pub enum DropReason {
     Malformed,
     /// A method or class that no client sends to a server.
     UnknownMethod,
-    /// From port 0, or from an address of many.
+    /// From port 0, from an address of many, or from our own.
     ForgedSource,
     /// For an allocation that is not there.
     NoAllocation,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Family;
 use super::answer::Sink;
-use super::auth::Authenticated;
+use super::auth::{Authenticated, Who};
 use super::event::Event;
 use super::output::Output;
 use super::peers::PortRule;
@@ -39,6 +39,9 @@ impl Relay {
                 Err(rule) => return self.forbid(request, &authenticated, peer, rule, out),
             }
         }
+        // Two ports of one peer are one permission.
+        judged.sort_unstable_by_key(|(ip, _)| *ip);
+        judged.dedup_by_key(|(ip, _)| *ip);
         let Some(allocation) = self.table.get(id) else { return };
         let missing = allocation.permissions.missing(judged.iter().map(|(ip, _)| *ip), now.mono);
         if allocation.permissions.len() + missing > self.settings.permissions_per_allocation {
@@ -67,7 +70,7 @@ impl Relay {
         rule: &'static str,
         out: Sink<'_, '_>,
     ) {
-        self.report(request, Denial::Peer(rule), Some(peer), out);
+        self.report(request, authenticated, Denial::Peer(rule), Some(peer), out);
         self.refuse(request, authenticated, Refusal::Forbidden, out);
     }
 
@@ -80,21 +83,24 @@ impl Relay {
         denial: Denial,
         out: Sink<'_, '_>,
     ) {
-        self.report(request, denial, None, out);
+        self.report(request, authenticated, denial, None, out);
         self.refuse(request, authenticated, refusal, out);
     }
 
     fn report(
         &mut self,
         request: &Request<'_>,
+        authenticated: &Authenticated,
         denial: Denial,
         peer: Option<std::net::SocketAddr>,
         out: Sink<'_, '_>,
     ) {
         let client = request.addressee.client;
         let method = request.addressee.header.method;
-        let allocation = self.table.by_client(client);
-        let user = allocation.map(|(_, allocation)| allocation.user.name()).or(request.user_name());
+        let user = match &authenticated.who {
+            Who::Owner => self.table.by_client(client).map(|(_, allocation)| allocation.user.name()),
+            Who::User { user, .. } => Some(user.name()),
+        };
         out(Output::Event(Event::Refused { client, user, method, denial, peer }));
     }
 }

@@ -143,7 +143,9 @@ impl Relay {
             return self.counters.drop_one(DropReason::Bandwidth);
         }
         self.counters.up.count(data.len());
-        let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
+        // Where either side is IPv6, the attribute MUST be ignored (RFC 8656 §13).
+        let is_ipv4 = family == Family::V4 && request.addressee.client.client().is_ipv4();
+        let dont_fragment = is_ipv4 && message.has(AttributeType::DONT_FRAGMENT);
         let relay = RelayId { allocation: id, family };
         out(Output::ToPeer { relay, peer, bytes: data, dont_fragment });
     }

@@ -47,7 +47,7 @@ pub enum Event<'s> {
     Refused {
         /// Who asked.
         client: FiveTuple,
-        /// The user name it gave, if any.
+        /// The user it is, or the name it gave if it did not prove to be anybody.
         user: Option<&'s str>,
         /// What it asked for.
         method: Method,

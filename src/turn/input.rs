@@ -58,7 +58,7 @@ pub enum OpenError {
     FamilyUnsupported,
     /// No port or no descriptor is left.
     NoCapacity,
-    /// The reservation token is unknown, used or expired.
+    /// The reservation token is unknown, used, expired, or of a family that the host has no relay address of.
     TokenUnknown,
 }
 

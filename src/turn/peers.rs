@@ -84,8 +84,9 @@ impl PeerPolicy {
         {
             return Err("ipv4-mapped");
         }
-        // Nothing makes these a place to send to, not even an allow rule for all there is.
-        if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) {
+        // Nothing makes these a place to send to, not even an allow rule for all there is; tunnels because
+        // RFC 8656 §21.4 says MUST NOT.
+        if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) || is_tunnel(ip) {
             return Err(special::deny(ip).unwrap_or("unspecified"));
         }
         let hosts_services = self.rules.services.iter().any(|service| service.ip() == ip);
@@ -123,6 +124,11 @@ impl PeerPolicy {
             }
             PortRule::NotServices => self.rules.ports.contains(&port) && !self.rules.services.contains(&peer),
         }
+    }
+
+    /// Whether this is where we listen ourselves.
+    pub(super) fn is_service(&self, address: SocketAddr) -> bool {
+        self.rules.services.contains(&address)
     }
 
     fn port_rule_name(&self, rule: PortRule, peer: SocketAddr) -> RuleName {

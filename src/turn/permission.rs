@@ -27,16 +27,21 @@ impl Permissions {
     /// Which ports a live permission for this address covers; `None` without one.
     #[inline]
     pub(super) fn find(&self, ip: IpAddr, now: Millis) -> Option<PortRule> {
+        // An IPv4 address in IPv6 clothes has none, although it is packed like the address inside (THREATS P04).
+        if let IpAddr::V6(v6) = ip
+            && v6.to_ipv4_mapped().is_some()
+        {
+            return None;
+        }
         let place = self.place(PackedIp::new(ip)).ok()?;
         let permission = &self.entries[place];
         (now < permission.expires).then_some(permission.ports)
     }
 
-    /// How many more entries these addresses would need. Expired ones are dropped first, so that they never
-    /// stand in the way of new ones.
+    /// How many more entries these addresses, each named once, would need. Expired ones are dropped first, so that
+    /// they never stand in the way of new ones.
     pub(super) fn missing(&mut self, ips: impl Iterator<Item = IpAddr>, now: Millis) -> usize {
         self.purge(now);
-        // A request may name an address twice; counting it twice only errs to the strict side.
         ips.filter(|ip| self.place(PackedIp::new(*ip)).is_err()).count()
     }
 

@@ -23,7 +23,7 @@ pub struct AllocationLimits {
 }
 
 /// Which limit forbids one more allocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QuotaError {
     /// The user's.
     User,

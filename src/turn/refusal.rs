@@ -73,7 +73,7 @@ impl Refusal {
 }
 
 /// Why a request was refused, as operators see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Denial {
     /// The user name leads to no credential, or to one that is over.
     Credential(Refused),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Family;
-use super::allocation::Bandwidth;
+use super::allocation::{Allocation, Bandwidth};
 use super::answer::{Addressee, Sink};
 use super::auth::{Authenticated, Who};
 use super::budget::SourceBudget;
@@ -118,9 +118,10 @@ impl Relay {
         out: &mut impl FnMut(Output<'static, '_>),
     ) {
         self.bandwidth = settings.bandwidth.map(|rate| Bandwidth::full(rate, now.mono));
+        self.nonces.set_lifetime(settings.nonce_lifetime);
         self.settings = settings;
         for id in self.table.ids() {
-            self.rejudge(id, out);
+            self.rejudge(now.mono, id, out);
         }
     }
 
@@ -143,7 +144,8 @@ impl Relay {
 
     /// STUN messages: the slow road.
     fn message<'a>(&mut self, now: Now, client: FiveTuple, bytes: &'a [u8], out: Sink<'_, 'a>) {
-        if !is_answerable(client.client()) {
+        let source = client.client();
+        if !is_answerable(source) || self.settings.peers.is_service(source) {
             return self.counters.drop_one(DropReason::ForgedSource);
         }
         let Ok(message) = Message::parse(bytes) else {
@@ -173,13 +175,14 @@ impl Relay {
         request: &Request<'_>,
         out: Sink<'_, '_>,
     ) -> Option<(AllocationId, Authenticated)> {
-        self.end_if_over(now, request, out);
+        self.end_what_is_over(now, request, out);
         let authenticated = self.authenticate(now, request, out)?;
         if self.refuse_unknown_attributes(request, &authenticated, out) {
             return None;
         }
+        // One whose relay sockets are not open yet cannot be known to anybody.
         let allocation = self.table.by_client(request.addressee.client);
-        match (&authenticated.who, allocation) {
+        match (&authenticated.who, allocation.filter(|(_, allocation)| allocation.opening.is_none())) {
             (Who::Owner, Some((id, _))) => return Some((id, authenticated)),
             (Who::User { .. }, Some(_)) => {
                 self.refuse_for(request, &authenticated, Refusal::WrongCredentials, Denial::OtherUser, out);
@@ -189,12 +192,13 @@ impl Relay {
         None
     }
 
-    /// Expiry is exact: what is over when a request arrives is not there, although its sweep may be due later.
-    pub(super) fn end_if_over(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
+    /// Expiry is exact: a relay address whose time is over when a request arrives is not there, although its sweep
+    /// may be due later.
+    pub(super) fn end_what_is_over(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
         if let Some((id, allocation)) = self.table.by_client(request.addressee.client)
-            && allocation.is_over(now.mono)
+            && allocation.relays.iter().any(|(_, relay)| relay.expires <= now.mono)
         {
-            self.end(now.mono, id, EndReason::Expired, out);
+            self.sweep(now.mono, id, out);
         }
     }
 
@@ -218,7 +222,8 @@ impl Relay {
         out: Sink<'_, '_>,
     ) -> bool {
         let mut unknown = UnknownAttributes::default();
-        let unknown = unknown.collect(&request.message, self.settings.dont_fragment);
+        let dont_fragment = self.settings.dont_fragment && !request.is_translated_to_ipv6();
+        let unknown = unknown.collect(&request.message, dont_fragment);
         if unknown.is_empty() {
             return false;
         }
@@ -301,9 +306,8 @@ impl Relay {
         allocation.channels.retain(|peer| Family::of(peer.ip()) != family, gone);
         out(Output::CloseRelay { relay });
         if allocation.relays.is_empty()
-            && let Some(ended) = self.table.remove(id)
+            && let Some(ended) = self.forget(id)
         {
-            self.quota.release(ended.user.id(), client.client().ip());
             out(Output::Event(Event::Ended {
                 allocation: id,
                 client,
@@ -317,16 +321,29 @@ impl Relay {
     }
 
     /// Ends an allocation with all it has.
-    pub(super) fn end(&mut self, now: Millis, id: AllocationId, reason: EndReason, out: Sink<'_, '_>) {
+    fn end(&mut self, now: Millis, id: AllocationId, reason: EndReason, out: Sink<'_, '_>) {
         for family in [Family::V4, Family::V6] {
             self.close_relay(now, id, family, reason, out);
         }
+        // One that still waits for its relay sockets has none to close; they are closed when they come.
+        self.forget(id);
     }
 
-    /// Judges an allocation's permissions and channels by the present policy.
-    fn rejudge(&mut self, id: AllocationId, out: Sink<'_, '_>) {
+    /// Takes an allocation out of the books.
+    pub(super) fn forget(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
+        let allocation = self.table.remove(id)?;
+        self.quota.release(allocation.user.id(), allocation.client.client().ip());
+        let Self { table, deadlines, .. } = self;
+        deadlines.tidy(table.len(), |at, id| table.get(id).is_some_and(|allocation| allocation.wake == at));
+        Some(allocation)
+    }
+
+    /// Judges an allocation's permissions and channels by the present policy, and limits it as it says.
+    fn rejudge(&mut self, now: Millis, id: AllocationId, out: Sink<'_, '_>) {
         let policy = &self.settings.peers;
         let Some(allocation) = self.table.get(id) else { return };
+        let rate = self.settings.bandwidth_per_allocation;
+        allocation.bandwidth = rate.map(|rate| Box::new(Bandwidth::full(rate, now)));
         allocation.permissions.rejudge(|ip, _| policy.judge_address(ip).ok());
         let client = allocation.client;
         allocation.channels.retain(

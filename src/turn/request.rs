@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Family;
 use super::answer::Addressee;
+use super::output::ReservationToken;
 use crate::auth::name;
 use crate::wire::{AttributeType, Message, Method, decode_xor_address};
 
@@ -61,6 +62,19 @@ impl<'m> Request<'m> {
             }
             Some(_) => FamilyAttribute::Malformed,
         }
+    }
+
+    /// Whether an allocation is asked for that takes what comes over IPv4 to IPv6. DONT-FRAGMENT cannot be granted
+    /// to it, because no socket tells the DF bit of a datagram that has arrived (RFC 8656 §3.7).
+    pub(super) fn is_translated_to_ipv6(&self) -> bool {
+        let is_ipv6 = |kind| self.family(kind) == FamilyAttribute::Is(Family::V6);
+        let token =
+            self.message.get(AttributeType::RESERVATION_TOKEN).and_then(|token| token.try_into().ok());
+        self.addressee.header.method == Method::ALLOCATE
+            && self.addressee.client.client().is_ipv4()
+            && (is_ipv6(AttributeType::REQUESTED_ADDRESS_FAMILY)
+                || is_ipv6(AttributeType::ADDITIONAL_ADDRESS_FAMILY)
+                || token.is_some_and(|token| ReservationToken(token).family() == Family::V6))
     }
 
     /// Whether the client gives its allocation back, which even an expired credential may do.

@@ -96,3 +96,55 @@ impl Allocations {
         self.by_client.shrink_to_fit();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::allocation::{Relays, UserName};
+    use super::super::channel::Channels;
+    use super::super::event::Traffic;
+    use super::super::five_tuple::ListenerId;
+    use super::super::permission::Permissions;
+    use super::super::time::Millis;
+    use super::*;
+    use crate::auth::{Key, PasswordAlgorithm};
+    use crate::wire::TransactionId;
+
+    fn allocation(port: u16) -> Box<Allocation> {
+        Box::new(Allocation {
+            client: FiveTuple::new(([192, 0, 2, 1], port).into(), ListenerId(0)),
+            user: UserName::new("alice", "alice"),
+            key: Key::derive(PasswordAlgorithm::Md5, "alice", "turn", b"wonderland"),
+            credential_expires: None,
+            began: Millis(0),
+            transaction: TransactionId([0; 12]),
+            reservation: None,
+            address_error: None,
+            opening: None,
+            relays: Relays::default(),
+            permissions: Permissions::default(),
+            channels: Channels::default(),
+            traffic: Traffic::default(),
+            bandwidth: None,
+            wake: Millis(0),
+        })
+    }
+
+    #[test]
+    fn r12_a_wrapped_generation_changes_nothing() {
+        let mut table = Allocations::new(1);
+        table.generation = u32::MAX - 2;
+        let mut earlier = Vec::new();
+        let lasting = table.insert(allocation(1)).unwrap();
+        for port in 2..10 {
+            let id = table.insert(allocation(port)).unwrap();
+            assert_eq!(table.get(id).unwrap().client.client().port(), port);
+            assert_eq!(id.index, 1, "the place is used again");
+            assert!(earlier.iter().all(|earlier| table.get(*earlier).is_none()), "a late name finds nothing");
+            assert!(table.remove(id).is_some() && table.remove(id).is_none());
+            earlier.push(id);
+        }
+        assert!(table.generation < u32::MAX - 2, "it has wrapped");
+        assert_eq!(table.get(lasting).unwrap().client.client().port(), 1);
+        assert_eq!(table.len(), 1);
+    }
+}

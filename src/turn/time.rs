@@ -18,12 +18,19 @@ impl Millis {
     }
 }
 
-/// Both clocks at one moment. Lifetimes run on `mono`; `unix` is for credentials alone, so that a jump of the
-/// wall clock ends no live allocation.
+/// Both clocks at one moment. Lifetimes run on `mono`; `unix` is asked for credentials alone, when they are first
+/// shown, so that a jump of the wall clock ends no live allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// Monotonic time.
     pub mono: Millis,
     /// Seconds since 1970.
     pub unix: u64,
+}
+
+impl Now {
+    /// When a Unix second that lies ahead will be over, told on the clock that never jumps.
+    pub(super) fn end_of(self, second: u64) -> Millis {
+        self.mono.after(Duration::from_secs(second.saturating_sub(self.unix).saturating_add(1)))
+    }
 }

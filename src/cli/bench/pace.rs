@@ -131,7 +131,7 @@ fn due_after(per_second: u32, span: Duration) -> u64 {
 /// At most so many of a direction before the other and the sockets get their turn.
 const QUANTUM: u64 = 64;
 /// How long to sleep when nothing is due.
-const NAP: Duration = Duration::from_micros(500);
+const NAP: Duration = Duration::from_millis(1);
 /// How much lateness is made up for.
 const LATEST: Duration = Duration::from_millis(5);
 /// When a window that does not move counts as lost.

@@ -1,11 +1,11 @@
 //! One line per source and reason: what repeats is counted, and told in one more line a minute later.
 
 use std::collections::HashMap;
-use std::mem::{Discriminant, discriminant};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::record::{Reason, Record};
+use crate::auth::Refused;
 use crate::turn::Denial;
 
 /// How long a reason stays folded after its first line.
@@ -16,7 +16,7 @@ const SOURCES: usize = 1024;
 /// Remembers which refusals have had their line.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
-    open: HashMap<(IpAddr, Discriminant<Denial>), Fold>,
+    open: HashMap<(IpAddr, Denial), Fold>,
     /// Refusals of sources there was no room for, since `open` was full.
     unlisted: u64,
 }
@@ -32,7 +32,7 @@ impl Folder {
     /// Whether a record gets a line now; refusals of a kind that their source had before are counted instead.
     pub(super) fn admits(&mut self, record: &Record, now: Instant) -> bool {
         let Record::Refused { client, denial, .. } = record else { return true };
-        let key = (client.ip(), discriminant(denial));
+        let key = (client.ip(), kind(*denial));
         if let Some(fold) = self.open.get_mut(&key) {
             fold.repeats += 1;
             fold.last = *denial;
@@ -74,9 +74,33 @@ impl Folder {
     }
 }
 
+/// The reason without the numbers that differ each time.
+fn kind(denial: Denial) -> Denial {
+    match denial {
+        Denial::CredentialExpired { .. } => Denial::CredentialExpired { ago_s: 0 },
+        Denial::Credential(Refused::Expired { .. }) => Denial::Credential(Refused::Expired { ago_s: 0 }),
+        Denial::Credential(Refused::TooFarAhead { max_s, .. }) => {
+            Denial::Credential(Refused::TooFarAhead { ahead_s: 0, max_s })
+        }
+        Denial::Credential(Refused::UnknownUser | Refused::NotAUserName(_))
+        | Denial::WrongPassword
+        | Denial::WrongRealm
+        | Denial::OtherUser
+        | Denial::Peer(_)
+        | Denial::Quota(_)
+        | Denial::NoPort
+        | Denial::NoFamily
+        | Denial::Permissions
+        | Denial::Channels
+        | Denial::OldChannel
+        | Denial::TokenUnknown => denial,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn::QuotaError;
     use crate::wire::Method;
 
     fn refused(client: &str, denial: Denial) -> Record {
@@ -104,6 +128,24 @@ mod tests {
         let now = Instant::now();
         assert!(folder.admits(&refused("192.0.2.1:1", Denial::CredentialExpired { ago_s: 1 }), now));
         assert!(!folder.admits(&refused("192.0.2.1:1", Denial::CredentialExpired { ago_s: 2 }), now));
+    }
+
+    #[test]
+    fn reasons_of_one_kind_of_refusal_are_told_apart() {
+        let now = Instant::now();
+        let mut folder = Folder::default();
+        for denial in [
+            Denial::Credential(Refused::Expired { ago_s: 7 }),
+            Denial::Credential(Refused::UnknownUser),
+            Denial::Peer("private"),
+            Denial::Peer("own-service"),
+            Denial::Quota(QuotaError::User),
+            Denial::Quota(QuotaError::Total),
+        ] {
+            assert!(folder.admits(&refused("192.0.2.1:1", denial), now), "{denial:?}");
+        }
+        let later = Denial::Credential(Refused::Expired { ago_s: 8 });
+        assert!(!folder.admits(&refused("192.0.2.1:1", later), now));
     }
 
     #[test]

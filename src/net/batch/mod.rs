@@ -183,6 +183,9 @@ impl<'a> Batch<'a> {
 
     /// Copies a head, unless the datagram before in the same run has the same one.
     fn store_head(&mut self, head: &[u8], run: Option<usize>) -> u32 {
+        if head.is_empty() {
+            return 0;
+        }
         if let Some(run) = run {
             let before = &self.datagrams[self.runs[run].last as usize];
             if before.head(&self.heads) == head {

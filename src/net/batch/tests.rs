@@ -168,6 +168,26 @@ fn a_run_ends_at_its_limits() {
 }
 
 #[test]
+fn runs_of_long_datagrams_arrive_whatever_the_interface_takes() {
+    for at in LOOPBACKS {
+        let mut rig = Rig::with_sockets(at, 1);
+        let (socket, address) = receiver(at);
+        let payloads: Vec<_> = (0..4).map(|seed| payload(5000, seed)).collect();
+        for _ in 0..2 {
+            let mut batch = Batch::default();
+            for payload in &payloads {
+                batch.push(id(0), address, Letter::payload(payload));
+            }
+            rig.flush(&mut batch);
+            expect(&socket, &payloads);
+        }
+        // On an interface with a smaller MTU than the loopback interface usually has, the first run is refused.
+        assert!(rig.counters.segmentation_refused <= 1);
+        assert_eq!(rig.counters.dropped(), 0);
+    }
+}
+
+#[test]
 fn heads_and_padding_surround_the_payload_and_differ_within_a_run() {
     let mut rig = Rig::with_sockets(LOOPBACKS[0], 1);
     let (socket, address) = receiver(LOOPBACKS[0]);

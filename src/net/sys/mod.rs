@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 pub mod interfaces;
 #[cfg(target_os = "linux")]
 pub mod linux;
+pub mod memory;
 pub mod open_files;
 #[cfg(any(not(target_os = "linux"), feature = "portable", test))]
 pub mod portable;

@@ -16,5 +16,6 @@ pub fn raise() -> io::Result<u64> {
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(limit.rlim_cur)
+    #[allow(clippy::useless_conversion, reason = "the type is signed on FreeBSD")]
+    Ok(u64::try_from(limit.rlim_cur).unwrap_or(u64::MAX))
 }

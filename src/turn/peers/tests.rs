@@ -1,5 +1,5 @@
 //! The rows of the threat table that are about peers' addresses; the same rows run through every request in
-//! `tests/peers.rs`.
+//! `tests/turn/peers.rs`.
 
 use super::*;
 
@@ -135,9 +135,11 @@ fn p18_ports_outside_the_policy_are_refused() {
 }
 
 #[test]
-fn unspecified_and_multicast_stay_denied_whatever_is_allowed() {
+fn unspecified_multicast_and_tunnels_stay_denied_whatever_is_allowed() {
     let policy = policy(|rules| rules.allow = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
-    for ip in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1", "::ffff:8.8.8.8"] {
+    for ip in
+        ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1", "::ffff:8.8.8.8", "2002::1", "2001::1"]
+    {
         assert!(judge(&policy, ip).is_err(), "{ip}");
     }
 }

@@ -1,0 +1,23 @@
+//! The program as its users meet it: started as a process, on real sockets, with other people's clients.
+//!
+//! A test that lacks something prints `skipped: REASON`. With `TURNBRIDGE_TESTS_REQUIRE=1`, which `tests/run` sets once
+//! it has installed the tools, a missing tool is a failure instead.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+#![cfg(target_os = "linux")]
+
+mod client;
+mod home;
+mod process;
+mod server;
+mod tools;
+
+mod aioice;
+mod exit_codes;
+mod first_minute;
+mod hold;
+mod log;
+mod networks;
+mod ports;
+mod turn_client_proto;
+mod turn_crate;
+mod turnutils;

@@ -1,0 +1,21 @@
+//! The TURN core against the words of RFC 8489 and RFC 8656, and against the rows of the threat table (ids like
+//! P04 or A14). One file per topic; `docs/rfc-coverage.md` says which test shows which requirement.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at few of many")]
+
+#[path = "../rig/mod.rs"]
+mod rig;
+
+mod allocate;
+mod authentication;
+mod binding;
+mod channels;
+mod data;
+mod dual_allocation;
+mod expiry;
+mod icmp;
+mod limits;
+mod peers;
+mod permissions;
+mod refresh;
+mod reservations;
