@@ -141,7 +141,7 @@ impl World {
                 let client = *script.pick(&self.clients);
                 let length = usize::from(script.byte());
                 let bytes = script.take(length).to_vec();
-                self.from_client(client, &bytes);
+                self.hear_client(client, &bytes);
             }
             1 => {
                 let client = *script.pick(&self.clients);
@@ -150,12 +150,12 @@ impl World {
                 let payload = script.take(length);
                 let announced = u16::try_from(payload.len()).unwrap();
                 let head = [channel.to_be_bytes(), announced.to_be_bytes()].concat();
-                self.from_client(client, &[&head, payload].concat());
+                self.hear_client(client, &[&head, payload].concat());
             }
             2 => {
                 let (relay, peer) = (self.some_relay(script), peer(script));
                 let length = usize::from(script.number());
-                self.from_peer(relay, peer, &vec![0x5A; length]);
+                self.hear_peer(relay, peer, &vec![0x5A; length]);
             }
             3 => {
                 let (relay, peer) = (self.some_relay(script), peer(script));
@@ -209,7 +209,7 @@ impl World {
             1 => UNIX - 86_400,
             _ => self.now.unix + seconds,
         };
-        if script.byte() % 4 != 0 {
+        if !script.byte().is_multiple_of(4) {
             self.expire();
         }
     }
@@ -251,7 +251,7 @@ impl World {
         ]);
         let class = if method == Method::SEND { Class::Indication } else { Class::Request };
         // Now and then the transaction of the request before: a retransmission.
-        let (proof, again) = (script.byte(), script.byte() % 4 == 0);
+        let (proof, again) = (script.byte(), script.byte().is_multiple_of(4));
         self.requests = self.requests.wrapping_add(u8::from(!again));
         let header = Header::new(class, method, TransactionId([self.requests; 12]));
         if proof % 8 != 0 && !self.nonces.contains_key(&client) {
@@ -259,24 +259,24 @@ impl World {
         }
         let mut buffer = [0; 2048];
         let mut writer = Writer::new(&mut buffer, header);
-        if method == Method::ALLOCATE && script.byte() % 8 != 0 {
+        if method == Method::ALLOCATE && !script.byte().is_multiple_of(8) {
             writer = writer.attribute(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
         }
         for _ in 0..script.byte() % 5 {
             writer = attribute(writer, script);
         }
         let writer = self.sign(writer, client, proof, script);
-        let writer = if script.byte() % 2 == 0 { writer } else { writer.fingerprint() };
+        let writer = if script.byte().is_multiple_of(2) { writer } else { writer.fingerprint() };
         let Ok(bytes) = writer.finish() else { return };
         let bytes = bytes.to_vec();
-        self.from_client(client, &bytes);
+        self.hear_client(client, &bytes);
     }
 
     fn ask_for_a_nonce(&mut self, client: FiveTuple) {
         let header = Header::new(Class::Request, Method::ALLOCATE, TransactionId([0xEE; 12]));
         let mut buffer = [0; 20];
         let bytes = Writer::new(&mut buffer, header).finish().expect("a header fits").to_vec();
-        self.from_client(client, &bytes);
+        self.hear_client(client, &bytes);
     }
 
     fn sign<'b>(
@@ -326,7 +326,7 @@ impl World {
     }
 
     /// A client's datagram is answered to it alone, and reaches only peers that were granted to it.
-    fn from_client(&mut self, sender: FiveTuple, bytes: &[u8]) {
+    fn hear_client(&mut self, sender: FiveTuple, bytes: &[u8]) {
         let request = Message::parse(bytes).ok();
         for one in self.handle(Input::FromClient { client: sender, bytes }) {
             match one {
@@ -383,7 +383,7 @@ impl World {
         }
     }
 
-    fn from_peer(&mut self, relay: RelayId, peer: SocketAddr, bytes: &[u8]) {
+    fn hear_peer(&mut self, relay: RelayId, peer: SocketAddr, bytes: &[u8]) {
         let seen = self.handle(Input::FromPeer { relay, peer, bytes });
         self.check_told(relay, &seen);
         for one in &seen {
