@@ -1,17 +1,18 @@
 //! How many unauthenticated answers a source may draw, so that a forged source is not flooded (THREATS A16, L02).
 
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 
 use super::bucket::{Rate, TokenBucket};
+use super::source::Source;
 use super::time::Millis;
 
 /// Buckets per budget. Sources share one when their hashes meet; the memory is the same for any number of them.
 const BUCKETS: usize = 8192;
 
-/// A token bucket for each source: an IPv4 address, or the /64 of an IPv6 address.
+/// A token bucket for each source.
 #[derive(Debug)]
 pub(super) struct SourceBudget {
     buckets: Box<[TokenBucket]>,
@@ -36,19 +37,10 @@ impl SourceBudget {
     }
 
     fn bucket(&mut self, source: IpAddr) -> &mut TokenBucket {
-        let prefix = match source {
-            IpAddr::V4(ip) => u64::from(ip.to_bits()),
-            IpAddr::V6(ip) => high_half(ip),
-        };
         // The table's length is a power of two, so the remainder is the hash's low bits.
-        let place = self.hasher.hash_one(prefix) % BUCKETS as u64;
+        let place = self.hasher.hash_one(Source::of(source)) % BUCKETS as u64;
         &mut self.buckets[usize::try_from(place).unwrap_or(0)]
     }
-}
-
-fn high_half(ip: Ipv6Addr) -> u64 {
-    let [a, b, c, d, ..] = ip.segments();
-    [a, b, c, d].into_iter().fold(0, |word, segment| word << 16 | u64::from(segment))
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ mod refusal;
 mod relay;
 mod request;
 mod settings;
+mod source;
 mod table;
 mod time;
 mod transaction;

@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::FixedState;
 
+use super::source::Source;
+
 /// Shards keep workers out of each other's way.
 const SHARDS: usize = 16;
 
@@ -16,7 +18,7 @@ const SHARDS: usize = 16;
 pub struct AllocationLimits {
     /// Of one user, told by the stable id in its user name.
     pub per_user: u32,
-    /// From one client IP address.
+    /// From one client IP address; in IPv6 from one /64.
     pub per_address: u32,
     /// In all.
     pub total: u32,
@@ -37,7 +39,7 @@ pub enum QuotaError {
 #[derive(Debug)]
 pub struct Quota {
     users: Counts<Box<str>>,
-    addresses: Counts<IpAddr>,
+    addresses: Counts<Source>,
     total: Mutex<u32>,
 }
 
@@ -56,7 +58,7 @@ impl Quota {
         if !self.users.take(user, limits.per_user, |user: &str| user.into()) {
             return Err(QuotaError::User);
         }
-        if !self.addresses.take(&address, limits.per_address, |address| *address) {
+        if !self.addresses.take(&Source::of(address), limits.per_address, |source| *source) {
             self.users.release(user);
             return Err(QuotaError::Address);
         }
@@ -67,7 +69,7 @@ impl Quota {
     /// Counts one allocation less.
     pub fn release(&self, user: &str, address: IpAddr) {
         self.users.release(user);
-        self.addresses.release(&address);
+        self.addresses.release(&Source::of(address));
         let mut total = lock(&self.total);
         *total = total.saturating_sub(1);
     }
@@ -155,6 +157,18 @@ mod tests {
 
     fn address(last: u8) -> IpAddr {
         [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn an_ipv6_client_counts_as_its_64_bit_prefix() {
+        let quota = Quota::new(1);
+        let limits = AllocationLimits { per_user: 9, per_address: 1, total: 9 };
+        let take = |ip: &str| quota.take("alice", ip.parse().unwrap(), limits);
+        assert_eq!(take("2001:db8:0:1::1"), Ok(()));
+        assert_eq!(take("2001:db8:0:1:ffff::2"), Err(QuotaError::Address));
+        assert_eq!(take("2001:db8:0:2::1"), Ok(()));
+        quota.release("alice", "2001:db8:0:1:ffff::2".parse().unwrap());
+        assert_eq!(take("2001:db8:0:1::1"), Ok(()));
     }
 
     #[test]

@@ -62,6 +62,8 @@ fn an_address_s_allocations_are_limited() {
     let codes = ["192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3", "192.0.2.2:1"]
         .map(|address| allocate(&mut rig, "alice", address).0);
     assert_eq!(codes, [0, 0, 486, 0]);
+    rig.advance(Duration::from_secs(600));
+    rig.assert_nothing_is_left();
 }
 
 /// The server's own limit is a matter of capacity: 508.
