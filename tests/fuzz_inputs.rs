@@ -27,6 +27,7 @@ fn targets() -> Vec<Target> {
         Target { name: "channel_data", check: checks::wire::channel_data, seeds: frames() },
         Target { name: "address", check: checks::wire::address, seeds: addresses() },
         Target { name: "writer", check: checks::wire::writer, seeds: scripts() },
+        Target { name: "relay", check: checks::relay::sequence, seeds: sequences() },
         Target { name: "config", check: checks::config::text, seeds: configurations() },
         Target { name: "username", check: checks::auth::username, seeds: usernames() },
     ]
@@ -193,6 +194,33 @@ fn configurations() -> Vec<(&'static str, Vec<u8>)> {
         ),
     ];
     texts.map(|(name, text)| (name, text.as_bytes().to_vec())).into()
+}
+
+fn sequences() -> Vec<(&'static str, Vec<u8>)> {
+    // Requests: client, method, proof, transaction, count of attributes and these, user, fingerprint. An
+    // Allocate says after the transaction whether it asks for UDP.
+    const ALLOCATE: &[u8] = &[8, 0, 0, 4, 1, 1, 0, 0, 1];
+    const ALLOCATE_DUAL_SHA256: &[u8] = &[8, 0, 0, 2, 1, 1, 1, 5, 2, 0, 1];
+    const PERMIT: &[u8] = &[8, 0, 2, 4, 1, 2, 6, 0, 6, 2, 0, 1];
+    const BIND: &[u8] = &[8, 0, 3, 4, 1, 2, 8, 0, 6, 0, 0, 1];
+    const SEND: &[u8] = &[8, 0, 4, 0, 1, 2, 6, 0, 9, 4, b'd', b'a', b't', b'a', 0, 0];
+    const RELEASE: &[u8] = &[8, 0, 1, 4, 1, 1, 0, 0, 0, 1];
+    const CHANNEL_DATA: &[u8] = &[1, 0, 0, 3, b'a', b'b', b'c'];
+    const FROM_PEER: &[u8] = &[2, 0, 0, 0, 0, 100];
+    const UNREACHABLE: &[u8] = &[3, 0, 0, 0, 3, 1];
+    const FIVE_MINUTES: &[u8] = &[4, 1, 0x2C, 2, 1];
+    const OPEN_LATER: &[u8] = &[5, 3];
+    const OPEN_NOW: &[u8] = &[6];
+    const UNASKED: &[u8] = &[7, 9, 3];
+    let cases: [(&str, &[&[u8]]); 6] = [
+        ("permission", &[&[0], ALLOCATE, PERMIT, SEND, FROM_PEER, UNREACHABLE, RELEASE]),
+        ("channel", &[&[0], ALLOCATE, BIND, CHANNEL_DATA, FROM_PEER, FIVE_MINUTES, CHANNEL_DATA]),
+        ("dual", &[&[0], ALLOCATE_DUAL_SHA256, PERMIT, SEND]),
+        ("late", &[&[0], OPEN_LATER, ALLOCATE, ALLOCATE, RELEASE, OPEN_NOW, PERMIT, SEND, UNASKED]),
+        ("bandwidth", &[&[0x18], ALLOCATE, BIND, CHANNEL_DATA, CHANNEL_DATA, FROM_PEER]),
+        ("nobody", &[&[0], PERMIT, BIND, SEND, CHANNEL_DATA, FROM_PEER]),
+    ];
+    cases.map(|(name, steps)| (name, steps.concat())).into()
 }
 
 fn folder(kind: &str, target: &str) -> PathBuf {

@@ -1,4 +1,4 @@
-//! What `docs/rfc-coverage.md` says is there is there.
+//! What `docs/rfc-coverage.md` and `docs/security.md` say is there is there.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -67,4 +67,15 @@ fn every_test_named_in_the_text_is_there() {
     let named: Vec<_> = quoted(&text).filter(|name| name.contains("::")).collect();
     assert!(named.len() >= 5);
     named.into_iter().for_each(assert_is_a_test);
+}
+
+#[test]
+fn every_threat_names_tests_that_are_there() {
+    let document = read("docs/security.md");
+    let rows: Vec<_> =
+        document.lines().filter(|line| line.starts_with("| ") && line.contains("::")).collect();
+    assert!(rows.len() > 45, "{} rows", rows.len());
+    for row in rows {
+        quoted(row).filter(|name| name.contains("::")).for_each(assert_is_a_test);
+    }
 }

@@ -4,4 +4,6 @@
 pub mod auth;
 pub mod config;
 pub mod differential;
+pub mod relay;
+pub mod script;
 pub mod wire;

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use turnbridge::wire::*;
 
+use super::script::Script;
+
 /// Parses the bytes as they are, and once more with a header that fits them, and asks the message for all
 /// it can tell.
 pub fn message(bytes: &[u8]) {
@@ -189,28 +191,7 @@ fn encoded(address: SocketAddr, mask: [u8; 16]) -> Vec<u8> {
     [0, family].into_iter().chain(port.to_be_bytes()).chain(ip).collect()
 }
 
-/// Bytes read as instructions; where they end, zeroes follow.
-struct Script<'a>(&'a [u8]);
-
 impl<'a> Script<'a> {
-    fn byte(&mut self) -> u8 {
-        self.take(1).first().copied().unwrap_or(0)
-    }
-
-    fn number(&mut self) -> u16 {
-        u16::from_be_bytes([self.byte(), self.byte()])
-    }
-
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        std::array::from_fn(|_| self.byte())
-    }
-
-    fn take(&mut self, length: usize) -> &'a [u8] {
-        let (head, rest) = self.0.split_at(length.min(self.0.len()));
-        self.0 = rest;
-        head
-    }
-
     fn header(&mut self) -> Header {
         let class = match self.byte() % 4 {
             0 => Class::Request,

@@ -20,13 +20,12 @@ pub(super) fn shown(file: &str, line: usize) -> (String, bool) {
             key = name.trim();
         }
     }
-    let header = text.trim_start().starts_with('[') && !text.contains('=');
     let in_auth = section.starts_with("auth") || section.starts_with("\"auth");
     let harmless = ["separator", "max_ttl", "expiry", "name"].contains(&key) && !text.contains('{');
     let telling = ["secret", "password", "auth", "key"].iter().any(|word| text.to_lowercase().contains(word));
     // A value that goes on from a telling key, outside of the section (`auth.secrets = [`).
     let continued = ["secret", "password", "auth"].iter().any(|word| key.to_lowercase().contains(word));
-    if header || (in_auth && harmless) || !(in_auth || telling || continued) {
+    if is_header(text) || (in_auth && harmless) || !(in_auth || telling || continued) {
         return (text.to_owned(), true);
     }
     match text.split_once('=') {
@@ -35,9 +34,29 @@ pub(super) fn shown(file: &str, line: usize) -> (String, bool) {
     }
 }
 
+/// Whether a line is a section's header and nothing else.
+fn is_header(line: &str) -> bool {
+    let inside = line.trim().trim_start_matches('[').trim_end_matches(']');
+    line.trim_start().starts_with('[')
+        && inside.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.' | ' '))
+        && line.trim_end().ends_with(']')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_behind_a_header_is_masked() {
+        for line in [
+            "[auth] secrets: [\"hidden\"]",
+            "[[auth.user]] password: hidden",
+            "[auth] \"hidden\"]",
+            "[auth secret hidden",
+        ] {
+            assert_eq!(shown(line, 1), ("***".to_owned(), false), "{line}");
+        }
+    }
 
     #[test]
     fn a_line_that_may_hold_a_secret_is_masked() {

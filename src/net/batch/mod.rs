@@ -143,6 +143,11 @@ impl<'a> Batch<'a> {
         self.datagrams.len() >= FULL_AT || self.heads.len() >= HEADS_FULL_AT
     }
 
+    /// Whether something waits to be sent through this socket.
+    pub fn uses(&self, socket: SocketId) -> bool {
+        self.groups.iter().any(|group| group.socket == socket)
+    }
+
     /// Adds a datagram to be sent through `socket`.
     pub fn push(&mut self, socket: SocketId, to: SocketAddr, letter: Letter<'_, 'a>) {
         let padding = letter.padding.min(MAX_PADDING);

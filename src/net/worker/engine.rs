@@ -13,7 +13,7 @@ use crate::net::batch::{Batch, Outlet, Sockets};
 use crate::net::counters::Counters;
 use crate::net::listener::WorkerListeners;
 use crate::net::ports::Mapping;
-use crate::net::relay_sockets::RelaySockets;
+use crate::net::relay_sockets::{RelaySockets, socket_id};
 use crate::net::socket_id::{SocketId, SocketKind};
 use crate::net::sys::{Message, Received, Round};
 use crate::turn::{FiveTuple, Icmp, Input, ListenerId, Now, Output, RelayId};
@@ -264,12 +264,12 @@ impl<C: Core> Engine<C> {
     /// Closes and opens relay sockets until the core asks for no more.
     fn settle<'s>(&mut self, now: Now, batch: &mut Batch<'s>, poll: &Poll) {
         while !self.wishes.is_empty() {
-            if !self.wishes.close.is_empty() {
+            while let Some(relay) = self.wishes.close.pop() {
                 // What the core sent before it closed the socket still goes out through it.
-                self.flush(batch);
-                while let Some(relay) = self.wishes.close.pop() {
-                    self.counters.relays_closed += u64::from(self.sockets.relays.close(relay));
+                if batch.uses(socket_id(relay)) {
+                    self.flush(batch);
                 }
+                self.counters.relays_closed += u64::from(self.sockets.relays.close(relay));
             }
             if self.wishes.open.is_empty() {
                 return;
