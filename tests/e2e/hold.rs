@@ -10,11 +10,9 @@ use turnbridge::wire::ChannelNumber;
 use crate::client::Client;
 use crate::home::Home;
 use crate::server::{Credential, Server};
-use crate::tools::skip;
+use crate::tools::{free_ports, skip};
 
 const CROWD: usize = 5_000;
-/// Exactly as many as the crowd takes, below where the system gives ports to those who do not ask for one.
-const PORTS: &str = "27000-31999";
 /// Clients behind each address, fewer than `limits.allocations_per_ip`.
 const PER_ADDRESS: usize = 1_000;
 
@@ -41,7 +39,7 @@ fn join(number: usize, server: SocketAddr, secret: &str) -> Client {
     let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
     let mut client = Client::from(ip, server, Credential::minted(secret, &format!("user-{number}"), 3600));
     let relay = client.allocate(|writer| writer).unwrap();
-    client.bind(ChannelNumber::FIRST, SocketAddr::new(relay.ip(), 27_000)).unwrap();
+    client.bind(ChannelNumber::FIRST, relay).unwrap();
     client
 }
 
@@ -77,7 +75,9 @@ fn five_thousand_allocations_take_little_and_give_everything_back() {
         return skip(&format!("only {limit} files may be open here"));
     }
     let home = Home::new("hold");
-    let server = Server::on_loopback(&home, &[("TURNBRIDGE_RELAY__PORTS", PORTS)]);
+    // Exactly as many ports as the crowd takes.
+    let (ports, _) = free_ports(CROWD.try_into().unwrap());
+    let server = Server::on_loopback(&home, &[("TURNBRIDGE_RELAY__PORTS", &ports)]);
     let (address, secret) = (server.at("127.0.0.1"), home.secret().unwrap());
     // Code, tables and buffers that any client brings in are not an allocation's.
     go(come(address, &secret, 100));

@@ -2,7 +2,11 @@
 //!
 //! A test that lacks something prints `skipped: REASON`. With `TURNBRIDGE_TESTS_REQUIRE=1`, which `tests/run` sets once
 //! it has installed the tools, a missing tool is a failure instead.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "how a test fails, and tells why, in its helpers too"
+)]
 #![cfg(target_os = "linux")]
 
 mod client;

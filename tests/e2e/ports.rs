@@ -7,6 +7,7 @@ use turnbridge::wire::{AttributeType, Writer};
 use crate::client::Client;
 use crate::home::Home;
 use crate::server::Server;
+use crate::tools::free_ports;
 
 const RESERVE_NEXT: u8 = 0x80;
 
@@ -14,18 +15,19 @@ fn even_port(flags: u8) -> impl Fn(Writer<'_>) -> Writer<'_> {
     move |writer| writer.attribute(AttributeType::EVEN_PORT, &[flags])
 }
 
-/// A server with these ports, and as many clients as asked for.
-fn rig(home: &Home, ports: &str, count: usize) -> (Server, Vec<Client>) {
-    let server = Server::on_loopback(home, &[("TURNBRIDGE_RELAY__PORTS", ports)]);
+/// A server with that many relay ports, which are told, and as many clients as asked for.
+fn rig(home: &Home, ports: u16, clients: usize) -> (Server, Vec<u16>, Vec<Client>) {
+    let (range, ports) = free_ports(ports);
+    let server = Server::on_loopback(home, &[("TURNBRIDGE_RELAY__PORTS", &range)]);
     let address = server.at("127.0.0.1");
-    let clients = (0..count).map(|_| Client::new(address, server.credential())).collect();
-    (server, clients)
+    let clients = (0..clients).map(|_| Client::new(address, server.credential())).collect();
+    (server, ports.collect(), clients)
 }
 
 #[test]
 fn r01_an_even_port_without_its_neighbour_is_lent_and_given_back_twenty_thousand_times() {
     let home = Home::new("r01");
-    let (_server, mut clients) = rig(&home, "26000-26003", 4);
+    let (_server, ports, mut clients) = rig(&home, 4, 4);
     for round in 0..20_000 {
         let relay = clients[round % 4].allocate(even_port(0)).unwrap();
         assert_eq!(relay.port() % 2, 0);
@@ -34,16 +36,16 @@ fn r01_an_even_port_without_its_neighbour_is_lent_and_given_back_twenty_thousand
     let mut lent: Vec<u16> =
         clients.iter_mut().map(|client| client.allocate(|writer| writer).unwrap().port()).collect();
     lent.sort_unstable();
-    assert_eq!(lent, [26_000, 26_001, 26_002, 26_003]);
+    assert_eq!(lent, ports);
 }
 
 #[test]
 fn r02_a_reserved_port_that_nobody_asks_for_is_free_after_thirty_seconds() {
     let home = Home::new("r02");
-    let (_server, mut clients) = rig(&home, "26010-26011", 2);
+    let (_server, ports, mut clients) = rig(&home, 2, 2);
     let [first, second] = &mut clients[..] else { unreachable!("two were asked for") };
     let begun = Instant::now();
-    assert_eq!(first.allocate(even_port(RESERVE_NEXT)).unwrap().port(), 26_010);
+    assert_eq!(first.allocate(even_port(RESERVE_NEXT)).unwrap().port(), ports[0]);
     let lent = loop {
         match second.allocate(|writer| writer) {
             Ok(relay) => break relay,
@@ -52,14 +54,14 @@ fn r02_a_reserved_port_that_nobody_asks_for_is_free_after_thirty_seconds() {
         assert!(begun.elapsed() < Duration::from_secs(40), "the reserved port is lost");
         std::thread::park_timeout(Duration::from_millis(100));
     };
-    assert_eq!(lent.port(), 26_011);
+    assert_eq!(lent.port(), ports[1]);
     assert!(begun.elapsed() >= Duration::from_secs(29), "it was reserved for {:?} only", begun.elapsed());
 }
 
 #[test]
 fn r09_a_full_pool_is_told_to_client_and_operator_and_recovers() {
     let home = Home::new("r09");
-    let (server, mut clients) = rig(&home, "26020-26027", 9);
+    let (server, _, mut clients) = rig(&home, 8, 9);
     let (last, others) = clients.split_last_mut().unwrap();
     for client in &mut *others {
         client.allocate(|writer| writer).unwrap();

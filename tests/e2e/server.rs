@@ -118,7 +118,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if !thread::panicking() {
+        if thread::panicking() {
+            println!("the server's log:\n{}", self.process.err.text());
+        } else {
             self.process.kill();
             self.check_that_nothing_leaked();
         }

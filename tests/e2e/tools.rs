@@ -1,8 +1,12 @@
 //! Programs that are not ours: whether they are here, and what they say.
 
 use std::io::Write;
+use std::net::UdpSocket;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::process::Process;
 
@@ -31,6 +35,25 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 /// Whether the tests run as root, by the owner of what this process is.
 pub(crate) fn is_root() -> bool {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
+}
+
+/// A range of UDP ports, as the configuration writes it and as numbers, that no other test has and nobody else uses.
+pub(crate) fn free_ports(count: u16) -> (String, RangeInclusive<u16>) {
+    // Below the ports that systems give to those who ask for any. Two runs at once start at different places.
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
+        let offset = u16::try_from(std::process::id() % 60).unwrap();
+        AtomicU16::new(10_000 + 100 * offset)
+    });
+    loop {
+        // A range begins with an even port, so that pairs fit.
+        let first = NEXT.fetch_add(count.next_multiple_of(2), Ordering::Relaxed);
+        let ports = first..=first + (count - 1);
+        assert!(*ports.end() < 32_768, "no {count} free ports in a row");
+        let is_free = |port| ["127.0.0.1", "::1"].iter().all(|ip| UdpSocket::bind((*ip, port)).is_ok());
+        if ports.clone().all(is_free) {
+            return (format!("{}-{}", ports.start(), ports.end()), ports);
+        }
+    }
 }
 
 /// Runs a program to its end. Returns its exit code and all it has printed.

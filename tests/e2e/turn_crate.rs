@@ -32,21 +32,23 @@ async fn client(server: SocketAddr, credential: Credential) -> Client {
     client
 }
 
-/// Sends until the other side has heard it; returns what it heard, and from whom.
-async fn deliver(from: &impl Conn, to: &impl Conn, text: &str) -> (String, SocketAddr) {
+/// Sends until the other side hears it, and says from whom it came.
+async fn deliver(from: &impl Conn, to: &impl Conn, text: &str) -> SocketAddr {
     let target = to.local_addr().unwrap();
     let mut heard = [0; 100];
     let delivered = async {
         loop {
             from.send_to(text.as_bytes(), target).await.unwrap();
-            // The other side may not have a permission for this one yet.
-            if let Ok(received) = timeout(Duration::from_millis(200), to.recv_from(&mut heard)).await {
-                return received.unwrap();
+            // The other side may not have a permission for this one yet, and may hear what was sent before.
+            while let Ok(received) = timeout(Duration::from_millis(200), to.recv_from(&mut heard)).await {
+                let (length, source) = received.unwrap();
+                if heard[..length] == *text.as_bytes() {
+                    return source;
+                }
             }
         }
     };
-    let (length, source) = timeout(PATIENCE, delivered).await.expect("it is never delivered");
-    (String::from_utf8(heard[..length].to_vec()).unwrap(), source)
+    timeout(PATIENCE, delivered).await.expect("it is never delivered")
 }
 
 async fn converse(server: SocketAddr, credential: Credential) {
@@ -59,10 +61,10 @@ async fn converse(server: SocketAddr, credential: Credential) {
     at_bob.send_to(b"hello?", at_alice.local_addr().unwrap()).await.unwrap();
     // Beyond the first it has bound a channel, and uses it.
     for round in 0..20 {
-        let text = format!("up {round}");
-        assert_eq!(deliver(&at_alice, &at_bob, &text).await, (text, at_alice.local_addr().unwrap()));
-        let text = format!("down {round}");
-        assert_eq!(deliver(&at_bob, &at_alice, &text).await, (text, at_bob.local_addr().unwrap()));
+        let source = deliver(&at_alice, &at_bob, &format!("to bob {round}")).await;
+        assert_eq!(source, at_alice.local_addr().unwrap());
+        let source = deliver(&at_bob, &at_alice, &format!("to alice {round}")).await;
+        assert_eq!(source, at_bob.local_addr().unwrap());
     }
     at_alice.close().await.unwrap();
     at_bob.close().await.unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::home::Home;
 use crate::process::Process;
 use crate::server::Server;
-use crate::tools::{find, run, skip_for_want_of};
+use crate::tools::{find, free_ports, run, skip_for_want_of};
 
 /// A command, unless the tool is missing.
 fn tool(home: &Home, program: &str) -> Option<Command> {
@@ -49,8 +49,6 @@ struct Run {
     name: &'static str,
     ip: &'static str,
     flags: &'static [&'static str],
-    /// Relay ports that no other test uses: what one server has reserved, another may have taken.
-    ports: &'static str,
 }
 
 /// Its clients come in pairs that talk to each other.
@@ -61,8 +59,9 @@ const MESSAGES: usize = 20;
 fn talk(run: &Run) {
     let home = Home::new(run.name);
     // Debian's version binds channels from before RFC 8656.
-    let environment =
-        [("TURNBRIDGE_TURN__CHANNEL_NUMBERS", "rfc5766"), ("TURNBRIDGE_RELAY__PORTS", run.ports)];
+    // A port that is reserved is not open yet, and another test's server could take it.
+    let (ports, _) = free_ports(500);
+    let environment = [("TURNBRIDGE_TURN__CHANNEL_NUMBERS", "rfc5766"), ("TURNBRIDGE_RELAY__PORTS", &ports)];
     let server = Server::on_loopback(&home, &environment);
     let Some(mut command) = uclient(&home, &server, run.ip) else { return };
     command.args(["-y", "-m", &CLIENTS.to_string(), "-n", &MESSAGES.to_string()]).args(run.flags).arg(run.ip);
@@ -93,38 +92,38 @@ fn expect_no_loss(command: Command, at_least: usize) {
 
 #[test]
 fn uclient_loses_nothing_through_channels_over_ipv4() {
-    talk(&Run { name: "channels-4", ip: "127.0.0.1", flags: &["-c"], ports: "21000-21999" });
+    talk(&Run { name: "channels-4", ip: "127.0.0.1", flags: &["-c"] });
 }
 
 #[test]
 fn uclient_loses_nothing_through_channels_over_ipv6() {
-    talk(&Run { name: "channels-6", ip: "::1", flags: &["-c"], ports: "22000-22999" });
+    talk(&Run { name: "channels-6", ip: "::1", flags: &["-c"] });
 }
 
 #[test]
 fn uclient_loses_nothing_through_indications_over_ipv4() {
-    talk(&Run { name: "send-4", ip: "127.0.0.1", flags: &["-c", "-s"], ports: "23000-23999" });
+    talk(&Run { name: "send-4", ip: "127.0.0.1", flags: &["-c", "-s"] });
 }
 
 #[test]
 fn uclient_loses_nothing_through_indications_over_ipv6() {
-    talk(&Run { name: "send-6", ip: "::1", flags: &["-c", "-s"], ports: "24000-24999" });
+    talk(&Run { name: "send-6", ip: "::1", flags: &["-c", "-s"] });
 }
 
 #[test]
 fn uclient_loses_nothing_between_ipv6_relays_over_ipv4() {
-    talk(&Run { name: "relay6-4", ip: "127.0.0.1", flags: &["-c", "-x"], ports: "25000-25999" });
+    talk(&Run { name: "relay6-4", ip: "127.0.0.1", flags: &["-c", "-x"] });
 }
 
 #[test]
 fn uclient_loses_nothing_between_ipv6_relays_over_ipv6() {
-    talk(&Run { name: "relay6-6", ip: "::1", flags: &["-c", "-x", "-s"], ports: "19000-19999" });
+    talk(&Run { name: "relay6-6", ip: "::1", flags: &["-c", "-x", "-s"] });
 }
 
 /// RTP and RTCP: EVEN-PORT, and the next port by its reservation token.
 #[test]
 fn uclient_loses_nothing_through_reserved_pairs_of_ports() {
-    talk(&Run { name: "pairs", ip: "127.0.0.1", flags: &[], ports: "18000-18999" });
+    talk(&Run { name: "pairs", ip: "127.0.0.1", flags: &[] });
 }
 
 #[test]
