@@ -5,9 +5,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use crate::client::Client;
 use crate::home::{Home, TURNBRIDGE};
-use crate::process::Process;
 use crate::server::Server;
-use crate::tools::{find, is_root, skip, skip_for_want_of};
+use crate::tools::{find, is_root, run, skip, skip_for_want_of};
 
 /// Nobody: a user without any privilege.
 const NOBODY: u32 = 65_534;
@@ -21,9 +20,12 @@ fn unprivileged(home: &Home, arguments: &[&str]) -> Option<std::process::Command
         skip_for_want_of("setpriv");
         return None;
     }
-    // The build directory may be in a home that nobody else may enter.
+    // The build directory may be in a home that nobody else may enter. Copied by another process: what this one writes
+    // could be held open by a child that another test starts just now, and then it cannot be executed.
     let program = home.path().join("program");
-    fs::copy(TURNBRIDGE, &program).unwrap();
+    let mut copy = home.command("cp");
+    copy.arg(TURNBRIDGE).arg(&program);
+    assert_eq!(run(copy).0, Some(0));
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let mut command = home.command("setpriv");
@@ -38,18 +40,12 @@ fn unprivileged(home: &Home, arguments: &[&str]) -> Option<std::process::Command
     Some(command)
 }
 
-/// Runs a command that is going to end by itself.
-fn end(command: std::process::Command) -> (Option<i32>, String) {
-    let mut process = Process::start(command);
-    (process.wait().code(), process.err.text())
-}
-
 #[test]
 fn a_busy_port_is_75() {
     let home = Home::new("busy");
     let server = Server::on_loopback(&home, &[]);
     let address = server.at("127.0.0.1");
-    let (code, said) = end(home.turnbridge(&["--listen", &address.to_string()]));
+    let (code, said) = run(home.turnbridge(&["--listen", &address.to_string()]));
     assert_eq!(code, Some(75), "{said}");
     let expected = format!("cannot listen on udp {address}: another program uses port {}", address.port());
     assert!(said.contains(&expected), "{said}");
@@ -65,7 +61,7 @@ fn a_privileged_port_without_the_privilege_is_77() {
         return skip("on this host everybody may use port 99");
     }
     let Some(command) = unprivileged(&home, &["--listen", "127.0.0.1:99"]) else { return };
-    let (code, said) = end(command);
+    let (code, said) = run(command);
     assert_eq!(code, Some(77), "{said}");
     assert!(said.contains("ports below 1024 need CAP_NET_BIND_SERVICE"), "{said}");
 }
@@ -79,7 +75,7 @@ fn a_state_directory_without_permission_is_77() {
     let state = closed.join("state");
     let arguments = ["--listen", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()];
     let Some(command) = unprivileged(&home, &arguments) else { return };
-    let (code, said) = end(command);
+    let (code, said) = run(command);
     assert_eq!(code, Some(77), "{said}");
     assert!(said.contains("name a directory with --state-dir"), "{said}");
 }
@@ -88,10 +84,10 @@ fn a_state_directory_without_permission_is_77() {
 fn a_wrong_configuration_is_78_and_wrong_usage_is_2() {
     let home = Home::new("wrong");
     let file = home.file("t.toml", "[relay]\nports = \"60000-50000\"\n");
-    let (code, said) = end(home.turnbridge(&["--config", file.to_str().unwrap()]));
+    let (code, said) = run(home.turnbridge(&["--config", file.to_str().unwrap()]));
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("t.toml:2:9"), "{said}");
-    let (code, said) = end(home.turnbridge(&["--listen", "somewhere"]));
+    let (code, said) = run(home.turnbridge(&["--listen", "somewhere"]));
     assert_eq!(code, Some(2), "{said}");
 }
 
