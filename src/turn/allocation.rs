@@ -156,6 +156,12 @@ impl Bandwidth {
 }
 
 impl Allocation {
+    /// Whether it has a relay socket of this family, be its Allocate request answered or not.
+    pub(super) fn holds(&mut self, family: Family) -> bool {
+        let is_opened = |opening: &mut Box<Opening>| matches!(opening.asked(family), Some(Asked::Opened(_)));
+        self.relays.get(family).is_some() || self.opening.as_mut().is_some_and(is_opened)
+    }
+
     /// When something of this allocation expires next.
     pub(super) fn next_expiry(&self) -> Option<Millis> {
         let relays = self.relays.iter().map(|(_, relay)| relay.expires).min();
