@@ -20,3 +20,29 @@ fn a_relay_socket_that_is_told_twice_stays_open() {
     let outs = rig.feed(told);
     assert!(outs.0.is_empty(), "{outs:?}");
 }
+
+/// A dual allocation that waits for one of its sockets when the server stops already has the other.
+#[test]
+fn a_stop_closes_what_is_open_of_an_allocation_that_still_waits() {
+    let (mut rig, mut alice) = (Rig::new(), Client::alice("192.0.2.1:1000"));
+    assert_eq!(rig.call(&mut alice, Method::REFRESH, &[]).code(), 437);
+    let request = alice.signed(Method::ALLOCATE, &[udp(), additional(2)]);
+    let (now, mut asked) = (rig.now(), Vec::new());
+    let input = Input::FromClient { client: alice.tuple(), bytes: &request };
+    rig.relay.handle(now, input, &mut |output| {
+        if let Output::OpenRelay { relay, .. } = output {
+            asked.push(relay);
+        }
+    });
+    let late = |rig: &mut Rig, relay: RelayId| {
+        let opened =
+            rig.sockets.open(now.mono, relay, alice.tuple().client().ip(), PortRequest::Any).unwrap();
+        rig.feed(Input::RelayOpened { relay, result: Ok(opened) }).contains(&Out::Closed(opened.address))
+    };
+    assert_eq!(asked.iter().map(|relay| relay.family).collect::<Vec<_>>(), [Family::V4, Family::V6]);
+    assert!(!late(&mut rig, asked[0]));
+    rig.stop();
+    rig.assert_nothing_is_left();
+    assert!(late(&mut rig, asked[1]), "the other is closed when it comes");
+    rig.assert_nothing_is_left();
+}
