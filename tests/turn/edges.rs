@@ -46,3 +46,17 @@ fn a_stop_closes_what_is_open_of_an_allocation_that_still_waits() {
     assert!(late(&mut rig, asked[1]), "the other is closed when it comes");
     rig.assert_nothing_is_left();
 }
+
+/// A permission is for the relay address of its peer's own family.
+#[test]
+fn a_peer_is_not_heard_on_the_relay_socket_of_the_other_family() {
+    let (mut rig, mut alice) = (Rig::new(), Client::alice("192.0.2.1:1000"));
+    let answer = rig.call(&mut alice, Method::ALLOCATE, &[udp(), additional(2)]);
+    let [v4, v6] = answer.relayed()[..] else { panic!("two relay addresses: {answer:?}") };
+    for peer in [addr(PEER), addr(PEER_V6)] {
+        rig.permit(&mut alice, peer);
+        let (own, other) = if peer.is_ipv4() { (v4, v6) } else { (v6, v4) };
+        assert!(!rig.receive(own, peer, b"x").is_silent());
+        assert!(rig.receive(other, peer, b"x").is_silent(), "{peer} on {other}");
+    }
+}
