@@ -38,8 +38,8 @@ impl Relay {
             Ok(ports) => ports,
             Err(rule) => return self.forbid(request, &authenticated, peer, rule, out),
         };
-        let missing = allocation.permissions.missing([peer.ip()].into_iter(), now.mono);
-        let permittable = allocation.permissions.len() + missing <= self.settings.permissions_per_allocation;
+        let limit = self.settings.permissions_per_allocation;
+        let permittable = allocation.permissions.fit([peer.ip()].into_iter(), limit, now.mono);
         let full = match (bindable, permittable) {
             (Err(BindError::Full), _) => Some(Denial::Channels),
             (_, false) => Some(Denial::Permissions),

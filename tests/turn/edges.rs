@@ -60,3 +60,23 @@ fn a_peer_is_not_heard_on_the_relay_socket_of_the_other_family() {
         assert!(rig.receive(other, peer, b"x").is_silent(), "{peer} on {other}");
     }
 }
+
+/// A reload that lowers a limit below what is held takes nothing away, and lets it be refreshed.
+#[test]
+fn what_is_held_beyond_a_lowered_limit_can_be_refreshed() {
+    let (mut rig, mut alice) = (Rig::new(), Client::alice("192.0.2.1:1000"));
+    rig.allocate(&mut alice, &[]);
+    for (number, peer) in [(0x4000, "9.9.9.1:9"), (0x4001, "9.9.9.2:9")] {
+        rig.bind(&mut alice, number, addr(peer));
+    }
+    rig.reload(|settings, _| {
+        settings.permissions_per_allocation = 1;
+        settings.channels_per_allocation = 1;
+    });
+    for (number, peer) in [(0x4000, "9.9.9.1:9"), (0x4001, "9.9.9.2:9")] {
+        rig.permit(&mut alice, addr(peer));
+        rig.bind(&mut alice, number, addr(peer));
+    }
+    let more = rig.call(&mut alice, Method::CREATE_PERMISSION, &[xor_peer(addr("9.9.9.3:9"))]);
+    assert_eq!(more.code(), 508);
+}
