@@ -80,3 +80,16 @@ fn what_is_held_beyond_a_lowered_limit_can_be_refreshed() {
     let more = rig.call(&mut alice, Method::CREATE_PERMISSION, &[xor_peer(addr("9.9.9.3:9"))]);
     assert_eq!(more.code(), 508);
 }
+
+/// An IPv4 peer in IPv6 clothes is forbidden, not taken for the peer that has a channel.
+#[test]
+fn p04_a_mapped_address_is_forbidden_beside_the_channel_of_the_address_inside() {
+    let (mut rig, mut alice) = (Rig::new(), Client::alice("192.0.2.1:1000"));
+    rig.allocate(&mut alice, &[additional(2)]);
+    rig.bind(&mut alice, 0x4000, addr(PEER));
+    for number in [0x4000, 0x4001] {
+        let mapped = xor_peer(addr("[::ffff:9.9.9.9]:9"));
+        let answer = rig.call(&mut alice, Method::CHANNEL_BIND, &[channel(number), mapped]);
+        assert_eq!(answer.code(), 403, "{number:#x}");
+    }
+}
