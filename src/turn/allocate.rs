@@ -100,8 +100,9 @@ impl Relay {
             opening.is_waiting(relay.family).then_some(opening)
         });
         let Some(opening) = waiting else {
-            // Nobody waits for it any more.
-            if result.is_ok() {
+            // Nobody waits for it: it comes too late, unless it is in use and only told twice.
+            if result.is_ok() && !self.table.get(id).is_some_and(|allocation| allocation.holds(relay.family))
+            {
                 out(Output::CloseRelay { relay });
             }
             return;
@@ -282,7 +283,7 @@ impl ReservationToken {
 }
 
 impl Opening {
-    fn asked(&mut self, family: Family) -> &mut Option<Asked> {
+    pub(super) fn asked(&mut self, family: Family) -> &mut Option<Asked> {
         match family {
             Family::V4 => &mut self.v4,
             Family::V6 => &mut self.v6,

@@ -1,6 +1,6 @@
 //! The record of one allocation (RFC 8656 §3.2).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use super::Family;
@@ -11,6 +11,7 @@ use super::event::{Direction, Flow, Traffic};
 use super::five_tuple::FiveTuple;
 use super::input::{OpenError, OpenedRelay};
 use super::output::ReservationToken;
+use super::peers::PortRule;
 use super::permission::Permissions;
 use super::time::Millis;
 use crate::auth::Key;
@@ -156,6 +157,20 @@ impl Bandwidth {
 }
 
 impl Allocation {
+    /// Which ports of a peer may be talked to from the relay address of this family; `None` without a live
+    /// permission, without a live relay address, and for a peer of the other family.
+    #[inline]
+    pub(super) fn permission(&self, family: Family, peer: IpAddr, now: Millis) -> Option<PortRule> {
+        let fits = Family::of(peer) == family && self.relays.is_live(family, now);
+        if fits { self.permissions.find(peer, now) } else { None }
+    }
+
+    /// Whether it has a relay socket of this family, be its Allocate request answered or not.
+    pub(super) fn holds(&mut self, family: Family) -> bool {
+        let is_opened = |opening: &mut Box<Opening>| matches!(opening.asked(family), Some(Asked::Opened(_)));
+        self.relays.get(family).is_some() || self.opening.as_mut().is_some_and(is_opened)
+    }
+
     /// When something of this allocation expires next.
     pub(super) fn next_expiry(&self) -> Option<Millis> {
         let relays = self.relays.iter().map(|(_, relay)| relay.expires).min();

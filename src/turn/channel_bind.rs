@@ -27,10 +27,6 @@ impl Relay {
             let relay = RelayId { allocation: id, family: Family::of(peer.ip()) };
             out(Output::ChannelDown { relay, client, channel, peer });
         });
-        let bindable = allocation.channels.check(channel, peer, self.settings.channels_per_allocation);
-        if bindable == Err(BindError::Conflict) {
-            return self.refuse(request, &authenticated, Refusal::BadRequest, out);
-        }
         if !allocation.relays.is_live(family, now.mono) {
             return self.refuse(request, &authenticated, Refusal::FamilyMismatch, out);
         }
@@ -38,8 +34,13 @@ impl Relay {
             Ok(ports) => ports,
             Err(rule) => return self.forbid(request, &authenticated, peer, rule, out),
         };
-        let missing = allocation.permissions.missing([peer.ip()].into_iter(), now.mono);
-        let permittable = allocation.permissions.len() + missing <= self.settings.permissions_per_allocation;
+        // After the policy, which knows an IPv4 address in IPv6 clothes; the channels do not (THREATS P04).
+        let bindable = allocation.channels.check(channel, peer, self.settings.channels_per_allocation);
+        if bindable == Err(BindError::Conflict) {
+            return self.refuse(request, &authenticated, Refusal::BadRequest, out);
+        }
+        let limit = self.settings.permissions_per_allocation;
+        let permittable = allocation.permissions.fit([peer.ip()].into_iter(), limit, now.mono);
         let full = match (bindable, permittable) {
             (Err(BindError::Full), _) => Some(Denial::Channels),
             (_, false) => Some(Denial::Permissions),

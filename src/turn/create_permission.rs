@@ -43,8 +43,8 @@ impl Relay {
         judged.sort_unstable_by_key(|(ip, _)| *ip);
         judged.dedup_by_key(|(ip, _)| *ip);
         let Some(allocation) = self.table.get(id) else { return };
-        let missing = allocation.permissions.missing(judged.iter().map(|(ip, _)| *ip), now.mono);
-        if allocation.permissions.len() + missing > self.settings.permissions_per_allocation {
+        let limit = self.settings.permissions_per_allocation;
+        if !allocation.permissions.fit(judged.iter().map(|(ip, _)| *ip), limit, now.mono) {
             return self.refuse_for(
                 request,
                 &authenticated,

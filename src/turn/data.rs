@@ -47,9 +47,7 @@ impl Relay {
         };
         let family = Family::of(peer.ip());
         // A channel outlives its permission when only other channels are refreshed (RFC 8656 §12).
-        let permitted = allocation.relays.is_live(family, now.mono)
-            && allocation.permissions.find(peer.ip(), now.mono).is_some();
-        if !permitted {
+        if allocation.permission(family, peer.ip(), now.mono).is_none() {
             allocation.traffic.up.dropped += 1;
             return self.counters.drop_one(DropReason::NoPermission);
         }
@@ -76,12 +74,9 @@ impl Relay {
         let Some(allocation) = self.table.get(relay.allocation) else {
             return self.counters.drop_one(DropReason::NoAllocation);
         };
-        let ports = match allocation.permissions.find(peer.ip(), now.mono) {
-            Some(ports) if allocation.relays.is_live(relay.family, now.mono) => ports,
-            Some(_) | None => {
-                allocation.traffic.down.dropped += 1;
-                return self.counters.drop_one(DropReason::NoPermission);
-            }
+        let Some(ports) = allocation.permission(relay.family, peer.ip(), now.mono) else {
+            allocation.traffic.down.dropped += 1;
+            return self.counters.drop_one(DropReason::NoPermission);
         };
         // On a permitted address of our own only relay ports are peers.
         if !self.settings.peers.allows_port(ports, peer) {
@@ -128,12 +123,9 @@ impl Relay {
             return self.counters.drop_one(DropReason::NoAllocation);
         };
         let family = Family::of(peer.ip());
-        let ports = match allocation.permissions.find(peer.ip(), now.mono) {
-            Some(ports) if allocation.relays.is_live(family, now.mono) => ports,
-            Some(_) | None => {
-                allocation.traffic.up.dropped += 1;
-                return self.counters.drop_one(DropReason::NoPermission);
-            }
+        let Some(ports) = allocation.permission(family, peer.ip(), now.mono) else {
+            allocation.traffic.up.dropped += 1;
+            return self.counters.drop_one(DropReason::NoPermission);
         };
         if !self.settings.peers.allows_port(ports, peer) {
             allocation.traffic.up.dropped += 1;
@@ -161,8 +153,7 @@ impl Relay {
         out: Sink<'_, '_>,
     ) {
         let Some(allocation) = self.table.get(relay.allocation) else { return };
-        let permitted = allocation.relays.is_live(relay.family, now.mono)
-            && allocation.permissions.find(peer.ip(), now.mono).is_some();
+        let permitted = allocation.permission(relay.family, peer.ip(), now.mono).is_some();
         if !permitted || !icmp.concerns_clients(relay.family) {
             return;
         }

@@ -100,6 +100,8 @@ impl Nonces {
 
     fn make(&self, client: SocketAddr, features: Option<SecurityFeatures>, slot: u64) -> Nonce {
         let mut mac = self.keyed.clone();
+        // The length of the slots too: after a reload their numbers begin to repeat.
+        mac.update(&self.slot.to_be_bytes());
         mac.update(&slot.to_be_bytes());
         mac.update(&client.port().to_be_bytes());
         match client.ip() {
@@ -177,6 +179,17 @@ mod tests {
             NonceCheck::Stale,
             "it offers nothing, so it is worth nothing"
         );
+    }
+
+    #[test]
+    fn nonces_of_another_lifetime_do_not_come_back() {
+        let (mut nonces, alice) = (nonces(), client("192.0.2.1:1000"));
+        nonces.set_lifetime(Duration::from_secs(60));
+        // The hundredth half minute, and later the hundredth five minutes.
+        let nonce = nonces.issue(alice, FEATURES, Millis(3_000_000));
+        nonces.set_lifetime(Duration::from_secs(600));
+        let later = nonces.check(nonce.as_bytes(), alice, FEATURES, Millis(30_000_000));
+        assert_eq!(later, NonceCheck::Stale);
     }
 
     #[test]

@@ -38,11 +38,13 @@ impl Permissions {
         (now < permission.expires).then_some(permission.ports)
     }
 
-    /// How many more entries these addresses, each named once, would need. Expired ones are dropped first, so that
-    /// they never stand in the way of new ones.
-    pub(super) fn missing(&mut self, ips: impl Iterator<Item = IpAddr>, now: Millis) -> usize {
+    /// Whether these addresses, each named once, can be permitted without exceeding a limit. Expired entries are
+    /// dropped first, so that they never stand in the way; what is there can be refreshed although the limit was
+    /// lowered.
+    pub(super) fn fit(&mut self, ips: impl Iterator<Item = IpAddr>, limit: usize, now: Millis) -> bool {
         self.purge(now);
-        ips.filter(|ip| self.place(PackedIp::new(*ip)).is_err()).count()
+        let missing = ips.filter(|ip| self.place(PackedIp::new(*ip)).is_err()).count();
+        missing == 0 || self.entries.len() + missing <= limit
     }
 
     /// Installs or refreshes a permission.
@@ -69,10 +71,6 @@ impl Permissions {
             }
             None => false,
         });
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
     }
 
     /// When the first of them expires.

@@ -325,8 +325,14 @@ impl Relay {
         for family in [Family::V4, Family::V6] {
             self.close_relay(now, id, family, reason, out);
         }
-        // One that still waits for its relay sockets has none to close; they are closed when they come.
-        self.forget(id);
+        // One that still waits for a relay socket may have the other; what is awaited is closed when it comes.
+        if let Some(mut unanswered) = self.forget(id) {
+            for family in [Family::V4, Family::V6] {
+                if unanswered.holds(family) {
+                    out(Output::CloseRelay { relay: RelayId { allocation: id, family } });
+                }
+            }
+        }
     }
 
     /// Takes an allocation out of the books.

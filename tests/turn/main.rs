@@ -12,6 +12,7 @@ mod binding;
 mod channels;
 mod data;
 mod dual_allocation;
+mod edges;
 mod expiry;
 mod icmp;
 mod limits;
