@@ -15,17 +15,20 @@ impl Relay {
             return;
         }
         let message = &request.message;
-        let mut unknown = UnknownAttributes::default();
-        let mut unknown = unknown.collect(message, true);
+        let mut unknown = UnknownAttributes::of(message, true);
         // Flags of 0 ask for nothing; a flag asks for an answer from elsewhere, and there is no elsewhere.
         let change = message.get(AttributeType::CHANGE_REQUEST);
-        if unknown.is_empty() && change.is_some_and(|flags| flags.iter().any(|byte| *byte != 0)) {
-            unknown = &[AttributeType::CHANGE_REQUEST];
+        if unknown.list().is_empty() && change.is_some_and(|flags| flags.iter().any(|byte| *byte != 0)) {
+            unknown.push(AttributeType::CHANGE_REQUEST);
         }
-        if !unknown.is_empty() {
+        if !unknown.list().is_empty() {
+            // A client of RFC 3489 knows no padding: an odd list repeats one (RFC 3489 §11.2.10).
+            if request.addressee.header.is_classic() {
+                unknown.make_even();
+            }
             self.counters.refusals += 1;
             return request.addressee.refuse(Refusal::UnknownAttribute, Proof::None, out, |writer| {
-                writer.unknown_attributes(unknown)
+                writer.unknown_attributes(unknown.list())
             });
         }
         self.counters.bindings += 1;

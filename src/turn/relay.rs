@@ -221,15 +221,14 @@ impl Relay {
         authenticated: &Authenticated,
         out: Sink<'_, '_>,
     ) -> bool {
-        let mut unknown = UnknownAttributes::default();
         let dont_fragment = self.settings.dont_fragment && !request.is_translated_to_ipv6();
-        let unknown = unknown.collect(&request.message, dont_fragment);
-        if unknown.is_empty() {
+        let unknown = UnknownAttributes::of(&request.message, dont_fragment);
+        if unknown.list().is_empty() {
             return false;
         }
         self.counters.refusals += 1;
         request.addressee.refuse(Refusal::UnknownAttribute, authenticated.proof(), out, |writer| {
-            writer.unknown_attributes(unknown)
+            writer.unknown_attributes(unknown.list())
         });
         true
     }

@@ -99,26 +99,38 @@ impl UnknownAttributes {
     /// More than these are not listed: a message full of nonsense draws no long answer.
     const MAX: usize = 16;
 
-    /// Collects them; DONT-FRAGMENT is one of them where it cannot be done (RFC 8656 §7.2, §11.2).
-    pub(super) fn collect(&mut self, message: &Message<'_>, dont_fragment: bool) -> &[AttributeType] {
+    /// Those of a message; DONT-FRAGMENT is one of them where it cannot be done (RFC 8656 §7.2, §11.2).
+    pub(super) fn of(message: &Message<'_>, dont_fragment: bool) -> Self {
+        let mut unknown = Self { list: [AttributeType(0); Self::MAX], length: 0 };
         for attribute in message.attributes() {
             let kind = attribute.kind;
             let understood = kind.is_understood() && (dont_fragment || kind != AttributeType::DONT_FRAGMENT);
-            if kind.is_comprehension_required()
-                && !understood
-                && !self.list[..self.length].contains(&kind)
-                && let Some(place) = self.list.get_mut(self.length)
-            {
-                *place = kind;
-                self.length += 1;
+            if kind.is_comprehension_required() && !understood && !unknown.list().contains(&kind) {
+                unknown.push(kind);
             }
         }
+        unknown
+    }
+
+    /// All of them, each once.
+    pub(super) fn list(&self) -> &[AttributeType] {
         &self.list[..self.length]
     }
-}
 
-impl Default for UnknownAttributes {
-    fn default() -> Self {
-        Self { list: [AttributeType(0); Self::MAX], length: 0 }
+    /// Adds one, if there is room.
+    pub(super) fn push(&mut self, kind: AttributeType) {
+        if let Some(place) = self.list.get_mut(self.length) {
+            *place = kind;
+            self.length += 1;
+        }
+    }
+
+    /// Repeats the last one of an odd list. There is room, since the room is even.
+    pub(super) fn make_even(&mut self) {
+        if self.length % 2 == 1
+            && let Some(last) = self.list().last().copied()
+        {
+            self.push(last);
+        }
     }
 }

@@ -93,6 +93,24 @@ fn a_classic_client_gets_mapped_address_in_an_answer_no_larger() {
     }
 }
 
+/// RFC 3489 §11.2.10: its attributes have no padding, so an odd number of unknown ones repeats one.
+#[test]
+fn a_classic_client_is_told_an_even_number_of_unknown_attributes() {
+    let (mut rig, client) = (Rig::new(), Client::alice("192.0.2.1:1000"));
+    let header = Header {
+        class: Class::Request,
+        method: Method::BINDING,
+        cookie: [1, 2, 3, 4],
+        transaction: TransactionId([9; 12]),
+    };
+    let flags = raw(AttributeType::CHANGE_REQUEST, &[0, 0, 0, 6]);
+    let answer = rig.ask(&client, &build(header, &[flags]));
+    assert_eq!((answer.code(), answer.unknown()), (420, vec![3, 3]));
+    let answer =
+        rig.ask(&client, &build(header, &[raw(AttributeType(0x7001), &[]), raw(AttributeType(0x7002), &[])]));
+    assert_eq!((answer.code(), answer.unknown()), (420, vec![0x7001, 0x7002]));
+}
+
 /// RFC 8656 §5: TURN does not use the backwards-compatibility mechanism.
 #[test]
 fn without_the_cookie_there_is_no_turn() {
