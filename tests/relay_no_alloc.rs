@@ -1,6 +1,7 @@
 //! Nothing is allocated per relayed packet. One test in a process of its own, because the counting allocator
 //! sees all threads.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at few of many")]
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
