@@ -27,10 +27,19 @@ fn targets() -> Vec<Target> {
         Target { name: "channel_data", check: checks::wire::channel_data, seeds: frames() },
         Target { name: "address", check: checks::wire::address, seeds: addresses() },
         Target { name: "writer", check: checks::wire::writer, seeds: scripts() },
+        Target { name: "core", check: checks::model::play, seeds: plays() },
         Target { name: "relay", check: checks::relay::sequence, seeds: sequences() },
         Target { name: "config", check: checks::config::text, seeds: configurations() },
         Target { name: "username", check: checks::auth::username, seeds: usernames() },
     ]
+}
+
+/// Choices without a plan: enough for a few clients to meet a challenge and to allocate something.
+fn plays() -> Vec<(&'static str, Vec<u8>)> {
+    let bytes = |factor: u32| -> Vec<u8> {
+        (1..=300_u32).map(|at| (at.wrapping_mul(at).wrapping_mul(factor) >> 9).to_be_bytes()[3]).collect()
+    };
+    vec![("first", bytes(2_654_435_761)), ("second", bytes(2_246_822_519)), ("third", bytes(3_266_489_917))]
 }
 
 fn request(method: Method, attributes: impl FnOnce(Writer<'_>) -> Writer<'_>) -> Vec<u8> {

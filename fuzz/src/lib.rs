@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod config;
 pub mod differential;
+pub mod model;
 pub mod relay;
 pub mod script;
 pub mod wire;
