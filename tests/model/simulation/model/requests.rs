@@ -57,6 +57,10 @@ impl Model {
         if unknown.is_empty() && change {
             unknown.push(A::CHANGE_REQUEST.0);
         }
+        // RFC 3489 §11.2.10.
+        if request.header().is_classic() && unknown.len() % 2 == 1 {
+            unknown.extend(unknown.last().copied());
+        }
         if !unknown.is_empty() {
             assert_eq!((error_code(&answer), told_unknown(&answer)), (420, unknown));
             return;
