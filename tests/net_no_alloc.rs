@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use turnbridge::net::listener::open_listeners;
@@ -14,33 +14,6 @@ use turnbridge::net::ports::{RelayAddress, RelayPorts};
 use turnbridge::net::sys::udp::BufferSizes;
 use turnbridge::net::worker::{Clock, Core, Setup, start};
 use turnbridge::turn::{AllocationId, Family, FiveTuple, Input, Millis, Now, Output, PortRequest, RelayId};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is handed on unchanged to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(block, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// One client and one peer. The client's first datagram opens the relay socket and is answered with its port.
 struct Pipe {
@@ -106,7 +79,7 @@ fn relaying_allocates_nothing() {
 
     let mut buffer = [0; 2048];
     let mut lap = || {
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = counting::made();
         for length in [160, 1200, 1200, 0, 1] {
             for _ in 0..16 {
                 client.send(&[7; 1200][..length]).unwrap();
@@ -117,7 +90,7 @@ fn relaying_allocates_nothing() {
                 assert_eq!(client.recv(&mut buffer).unwrap(), length + 4);
             }
         }
-        ALLOCATIONS.load(Ordering::Relaxed) - before
+        counting::made() - before
     };
     // The first laps may: buffers find their size. The harness's own thread may in between; so the least counts.
     for _ in 0..10 {
