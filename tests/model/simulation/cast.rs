@@ -1,5 +1,6 @@
 //! Who plays: clients, users with their credentials, and peers with what each policy says about them.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use turnbridge::auth::authenticator::Credentials;
@@ -105,7 +106,10 @@ impl Cast {
             rest(format!("{}:eve", at(40_000_000)), "eve", 40_000_000),
             fixed("mallory", Vec::new()),
         ];
-        Self { clients: clients(), accounts, has_sha256: !has_old }
+        let clients = clients();
+        let distinct: HashSet<_> = clients.iter().collect();
+        assert_eq!(distinct.len(), clients.len(), "two clients have one 5-tuple");
+        Self { clients, accounts, has_sha256: !has_old }
     }
 
     pub fn account(&self, name: &[u8]) -> Option<&Account> {

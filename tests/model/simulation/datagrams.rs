@@ -65,6 +65,8 @@ pub struct Datagrams<'r> {
     pub cast: &'r Cast,
     pub tokens: &'r [ReservationToken],
     pub peers: &'r [IpAddr],
+    /// The transaction that made the client's allocation, if it has one.
+    pub made_by: Option<[u8; 12]>,
 }
 
 impl Datagrams<'_> {
@@ -260,7 +262,13 @@ impl Datagrams<'_> {
 
     /// A request with credentials, which are right most of the time.
     fn request(&mut self, method: Method, mut list: Vec<Attribute>, memory: &Memory) -> Vec<u8> {
-        let header = self.header(Class::Request, method);
+        let mut header = self.header(Class::Request, method);
+        if let Some(transaction) = self.made_by
+            && self.random.once_in(4)
+        {
+            // Like a retransmission, which it may well not be.
+            header.transaction = TransactionId(transaction);
+        }
         let wrong = if self.random.once_in(16) { *self.random.pick(&WRONGS) } else { Wrong::Nothing };
         if self.random.once_in(40) {
             list.push(Value(*self.random.pick(&UNKNOWN), vec![0; 5]));

@@ -190,12 +190,15 @@ impl Simulation {
         let choice = self.random.below(64);
         let payload = self.payload();
         let client = self.cast.clients[at];
-        let is_held = self.model.allocations.iter().any(|allocation| allocation.client == client);
+        let own = self.model.allocations.iter().find(|allocation| allocation.client == client);
+        let made_by = own.map(|own| own.transaction);
+        let is_held = made_by.is_some();
         let mut write = Datagrams {
             random: &mut self.random,
             cast: &self.cast,
             tokens: &self.network.tokens,
             peers: &self.peers,
+            made_by,
         };
         let (at, bytes) = match choice {
             0..3 => (at, write.allocate(&memory)),
@@ -246,6 +249,7 @@ impl Simulation {
             cast: &self.cast,
             tokens: &self.network.tokens,
             peers: &self.peers,
+            made_by: None,
         };
         let known_peer = own.and_then(|own| own.permissions.get(known)).map(|(ip, _)| *ip);
         let mut bytes = match indication {
@@ -372,6 +376,7 @@ impl Simulation {
             cast: &self.cast,
             tokens: &self.network.tokens,
             peers: &self.peers,
+            made_by: None,
         };
         let any = write.peer();
         let own = self.model.allocations.iter().find(|allocation| allocation.id == relay.allocation);
