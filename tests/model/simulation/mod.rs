@@ -117,7 +117,8 @@ impl Simulation {
             248..253 => self.expire(),
             253 => self.jump(),
             254 => self.swap(),
-            _ if self.random.once_in(16) => self.stop(),
+            // Mostly when there is something half done.
+            _ if self.random.once_in(if self.network.waiting.is_empty() { 32 } else { 2 }) => self.stop(),
             _ => self.client_sends(),
         }
         // Most drivers open a socket at once; what is left waits until somebody looks again.
@@ -391,7 +392,15 @@ impl Simulation {
     fn pass_time(&mut self) {
         let step = match self.random.below(64) {
             0..48 => self.random.below(2_000),
-            48..63 => self.random.below(30_000),
+            48..60 => self.random.below(30_000),
+            // To where something is just over, or just not.
+            60..63 => match self.relay.next_deadline() {
+                Some(next) => {
+                    let left = usize::try_from(next.0.saturating_sub(self.now.mono)).unwrap();
+                    (left + self.random.below(3)).saturating_sub(1)
+                }
+                None => 0,
+            },
             _ if self.random.once_in(8) => self.random.below(8_000_000),
             _ => *self.random.pick(&[299_999, 300_000, 300_001, 599_999, 600_000, 599_000, 180_000]),
         };
