@@ -43,6 +43,8 @@ pub struct Simulation {
     model: Model,
     network: Network,
     now: Moment,
+    /// Whether the driver is late with most of what is due: things are over long before they are freed.
+    is_lazy: bool,
     memories: Vec<Memory>,
     /// Datagrams that were sent lately, to be sent again, or by somebody else.
     sent: VecDeque<(usize, Vec<u8>)>,
@@ -61,6 +63,7 @@ impl Simulation {
         ]);
         let cast = Rc::new(Cast::new(directory));
         let rules = Rules::random(&mut random);
+        let is_lazy = random.once_in(3);
         let quota = Arc::new(Quota::new(u64::from_be_bytes(random.array())));
         let relay = Relay::new(Parts {
             settings: Arc::new(rules.settings()),
@@ -85,6 +88,7 @@ impl Simulation {
             model,
             network: Network::default(),
             now: Moment { mono: 0, unix: EPOCH },
+            is_lazy,
             memories,
             sent: VecDeque::new(),
             steps: 0,
@@ -114,7 +118,7 @@ impl Simulation {
             212..222 => self.relays_talk(),
             222..226 => self.reopened(),
             226..248 => self.pass_time(),
-            248..253 => self.expire(),
+            248..253 if !self.is_lazy || self.random.once_in(8) => self.expire(),
             253 => self.jump(),
             254 => self.swap(),
             // Mostly when there is something half done.
@@ -408,7 +412,8 @@ impl Simulation {
         self.advance(step);
         self.note(|| format!("{step} ms pass"));
         let is_due = self.relay.next_deadline().is_some_and(|deadline| deadline.0 <= self.now.mono);
-        if is_due && !self.random.once_in(4) {
+        let is_late = if self.is_lazy { !self.random.once_in(16) } else { self.random.once_in(4) };
+        if is_due && !is_late {
             self.expire();
         }
     }
