@@ -43,6 +43,8 @@ pub struct Simulation {
     model: Model,
     network: Network,
     now: Moment,
+    /// Whether the driver is late with most of what is due: things are over long before they are freed.
+    is_lazy: bool,
     memories: Vec<Memory>,
     /// Datagrams that were sent lately, to be sent again, or by somebody else.
     sent: VecDeque<(usize, Vec<u8>)>,
@@ -61,6 +63,7 @@ impl Simulation {
         ]);
         let cast = Rc::new(Cast::new(directory));
         let rules = Rules::random(&mut random);
+        let is_lazy = random.once_in(3);
         let quota = Arc::new(Quota::new(u64::from_be_bytes(random.array())));
         let relay = Relay::new(Parts {
             settings: Arc::new(rules.settings()),
@@ -85,6 +88,7 @@ impl Simulation {
             model,
             network: Network::default(),
             now: Moment { mono: 0, unix: EPOCH },
+            is_lazy,
             memories,
             sent: VecDeque::new(),
             steps: 0,
@@ -114,10 +118,11 @@ impl Simulation {
             212..222 => self.relays_talk(),
             222..226 => self.reopened(),
             226..248 => self.pass_time(),
-            248..253 => self.expire(),
+            248..253 if !self.is_lazy || self.random.once_in(8) => self.expire(),
             253 => self.jump(),
             254 => self.swap(),
-            _ if self.random.once_in(16) => self.stop(),
+            // Mostly when there is something half done.
+            _ if self.random.once_in(if self.network.waiting.is_empty() { 32 } else { 2 }) => self.stop(),
             _ => self.client_sends(),
         }
         // Most drivers open a socket at once; what is left waits until somebody looks again.
@@ -391,7 +396,15 @@ impl Simulation {
     fn pass_time(&mut self) {
         let step = match self.random.below(64) {
             0..48 => self.random.below(2_000),
-            48..63 => self.random.below(30_000),
+            48..60 => self.random.below(30_000),
+            // To where something is just over, or just not.
+            60..63 => match self.relay.next_deadline() {
+                Some(next) => {
+                    let left = usize::try_from(next.0.saturating_sub(self.now.mono)).unwrap();
+                    (left + self.random.below(3)).saturating_sub(1)
+                }
+                None => 0,
+            },
             _ if self.random.once_in(8) => self.random.below(8_000_000),
             _ => *self.random.pick(&[299_999, 300_000, 300_001, 599_999, 600_000, 599_000, 180_000]),
         };
@@ -399,7 +412,8 @@ impl Simulation {
         self.advance(step);
         self.note(|| format!("{step} ms pass"));
         let is_due = self.relay.next_deadline().is_some_and(|deadline| deadline.0 <= self.now.mono);
-        if is_due && !self.random.once_in(4) {
+        let is_late = if self.is_lazy { !self.random.once_in(16) } else { self.random.once_in(4) };
+        if is_due && !is_late {
             self.expire();
         }
     }
