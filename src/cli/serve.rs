@@ -63,6 +63,7 @@ fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Fai
         authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
         advert: Advert::of(&config, &host),
         config: config.clone(),
+        host,
     };
     let ready = |advert: &Advert| {
         tracing::info!(

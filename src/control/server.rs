@@ -8,12 +8,12 @@ use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::net::listener::{ListenError, ListenFailure, Listener, open_listeners};
 use crate::net::ports::RelayPorts;
-use crate::net::sys::{interfaces::local_addresses, memory, open_files, udp::BufferSizes};
+use crate::net::sys::{memory, open_files, udp::BufferSizes};
 use crate::net::worker::{self, Clock, Setup, WorkerHandle};
 use crate::turn::{Event, Parts, Quota, Relay};
 use signal_hook::{consts::signal, iterator::Signals};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::{fmt, io, sync::Arc, thread, time::Duration};
+use std::{fmt, io, net::IpAddr, sync::Arc, thread, time::Duration};
 
 /// All that a server starts from.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Start {
     pub authenticator: Arc<Authenticator>,
     /// Where to listen and where to relay from, as the host has these addresses now.
     pub advert: Advert,
+    /// All addresses the host has now.
+    pub host: Vec<IpAddr>,
 }
 
 /// Why a server could not start or go on.
@@ -155,7 +157,7 @@ fn start_workers(
     events: &EventLog,
     news: &Sender<News>,
 ) -> Result<(Vec<WorkerHandle<Relay>>, Advert), ServeError> {
-    let Start { config, authenticator, mut advert } = start;
+    let Start { config, authenticator, mut advert, host } = start;
     if advert.relays.is_empty() {
         return Err(ServeError::NoRelayAddress);
     }
@@ -169,7 +171,6 @@ fn start_workers(
     if let Some(group) = groups.first() {
         advert.listeners = group.iter().map(Listener::address).collect();
     }
-    let host = local_addresses().map_err(ServeError::system("list the addresses of this host"))?;
     let parts = Parts {
         settings: Arc::new(settings(&config, &advert, &host, count)),
         authenticator,

@@ -177,16 +177,17 @@ impl Relay {
     fn give_up(&mut self, id: AllocationId, opening: &Opening, out: Sink<'_, '_>) {
         let Some(allocation) = self.forget(id) else { return };
         let client = allocation.client;
-        let (refusal, denial) = match opening.failure() {
-            OpenError::FamilyUnsupported => (Refusal::FamilyUnsupported, Denial::NoFamily),
-            OpenError::NoCapacity => (Refusal::InsufficientCapacity, Denial::NoPort),
-            OpenError::TokenUnknown => (Refusal::InsufficientCapacity, Denial::TokenUnknown),
+        let failure = opening.failure();
+        let denial = match failure {
+            OpenError::FamilyUnsupported => Denial::NoFamily,
+            OpenError::NoCapacity => Denial::NoPort,
+            OpenError::TokenUnknown => Denial::TokenUnknown,
         };
         self.counters.refusals += 1;
         let (user, method) = (Some(allocation.user.name()), opening.addressee.header.method);
         out(Output::Event(Event::Refused { client, user, method, denial, peer: None }));
         let proof = Proof::Key(&allocation.key, opening.seal);
-        opening.addressee.refuse(refusal, proof, out, |writer| writer);
+        opening.addressee.refuse(failure.refusal(), proof, out, |writer| writer);
     }
 
     fn begin(&mut self, now: Now, id: AllocationId, opening: &Opening, out: Sink<'_, '_>) {
@@ -282,6 +283,16 @@ impl ReservationToken {
     }
 }
 
+impl OpenError {
+    /// What the client is told of it.
+    const fn refusal(self) -> Refusal {
+        match self {
+            Self::FamilyUnsupported => Refusal::FamilyUnsupported,
+            Self::NoCapacity | Self::TokenUnknown => Refusal::InsufficientCapacity,
+        }
+    }
+}
+
 impl Opening {
     pub(super) fn asked(&mut self, family: Family) -> &mut Option<Asked> {
         match family {
@@ -340,10 +351,7 @@ impl Allocation {
             }
             match self.address_error {
                 Some((family, error)) => {
-                    let [class, number] = match error {
-                        OpenError::FamilyUnsupported => [4, 40],
-                        OpenError::NoCapacity | OpenError::TokenUnknown => [5, 8],
-                    };
+                    let [class, number] = error.refusal().class_and_number();
                     writer.attribute(AttributeType::ADDRESS_ERROR_CODE, &[family.number(), 0, class, number])
                 }
                 None => writer,

@@ -1,7 +1,5 @@
 //! The long-term credential mechanism (RFC 8489 §9.2).
 
-use sha2::{Digest, Sha256};
-
 use super::allocation::UserName;
 use super::answer::{Proof, Seal, Sink};
 use super::event::Event;
@@ -12,6 +10,7 @@ use super::relay::Relay;
 use super::request::Request;
 use super::settings::{CredentialExpiry, WRONG_PASSWORD_COST};
 use super::time::Now;
+use crate::auth::users::userhash;
 use crate::auth::{Key, PasswordAlgorithm, Refused};
 use crate::wire::{AttributeType, Integrity, Message, Writer};
 
@@ -91,7 +90,7 @@ impl<'m> Claim<'m> {
     fn is(self, user: &str, realm: &str) -> bool {
         match self {
             Self::Name(name) => name == user.as_bytes(),
-            Self::Hash(hash) => Sha256::digest(format!("{user}:{realm}")).as_slice() == hash,
+            Self::Hash(hash) => userhash(user, realm).as_slice() == hash,
         }
     }
 }

@@ -52,6 +52,11 @@ impl Refusal {
         }
     }
 
+    /// The code as it stands in an attribute: hundreds, and the rest (RFC 8489 §14.8, RFC 8656 §18.12).
+    pub(super) fn class_and_number(self) -> [u8; 2] {
+        [self.code() / 100, self.code() % 100].map(|part| part.to_be_bytes()[1])
+    }
+
     /// The reason phrase: the RFC's name of the code. Sent to authenticated clients only, because it makes the
     /// answer longer.
     pub const fn phrase(self) -> &'static str {

@@ -35,13 +35,6 @@ impl RelayAddress {
     }
 }
 
-/// The relay addresses of a host without a configuration: its own (see
-/// [`local_addresses`](crate::net::sys::interfaces::local_addresses)), loopback included. Which of them a client
-/// gets is decided when it asks.
-pub fn default_relay_addresses(local: &[IpAddr]) -> Vec<RelayAddress> {
-    local.iter().copied().map(RelayAddress::direct).collect()
-}
-
 /// The mapping between inside and outside for relay addresses behind a 1:1 NAT. Copied by each worker.
 #[derive(Debug, Clone)]
 pub struct Mapping {

@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use address::{Mapping, RelayAddress, default_relay_addresses};
+pub use address::{Mapping, RelayAddress};
 use bitmap::{PortMap, Shape};
 
 use super::random::Random;
