@@ -4,9 +4,69 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use super::packed_ip::PackedIp;
 
-/// A listening address of the server: the server's half of a 5-tuple, transport included.
+/// How a client's bytes reach a listener (RFC 8656 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// One message a datagram.
+    Udp,
+    /// A stream of messages.
+    Tcp,
+    /// The same, encrypted.
+    Tls,
+}
+
+impl Transport {
+    /// The transport in a log line or a metric's label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// A listening address of the server: the server's half of a 5-tuple. Its two top bits are the transport, so that
+/// nobody needs to look it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId(pub u16);
+
+impl ListenerId {
+    const NUMBER: u16 = (1 << 14) - 1;
+    const TCP: u16 = 0b01 << 14;
+    const TLS: u16 = 0b10 << 14;
+
+    /// The listener with this number, below 2¹⁴, among those of its kind: datagrams or streams. On a port that serves
+    /// plain TCP and TLS both transports have the same number.
+    pub const fn new(transport: Transport, number: u16) -> Self {
+        let transport = match transport {
+            Transport::Udp => 0,
+            Transport::Tcp => Self::TCP,
+            Transport::Tls => Self::TLS,
+        };
+        Self(transport | number & Self::NUMBER)
+    }
+
+    /// How clients reach it.
+    pub const fn transport(self) -> Transport {
+        match self.0 & !Self::NUMBER {
+            0 => Transport::Udp,
+            Self::TCP => Transport::Tcp,
+            _ => Transport::Tls,
+        }
+    }
+
+    /// Its number among those of its kind.
+    pub const fn number(self) -> u16 {
+        self.0 & Self::NUMBER
+    }
+
+    /// Whether its clients have connections, which can end.
+    #[inline]
+    pub const fn is_stream(self) -> bool {
+        self.0 > Self::NUMBER
+    }
+}
 
 /// The 5-tuple that identifies an allocation (RFC 8656 §3), packed into 24 bytes to be a fast map key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,11 +134,22 @@ mod tests {
         let plain = ["1.2.3.4:5", "255.255.255.255:65535", "[2001:db8::1]:3478", "[::1]:0"]
             .map(|text| text.parse().unwrap());
         for client in plain.into_iter().chain([scoped]) {
-            for listener in [0, 1, u16::MAX] {
+            for listener in [0, 1, ListenerId::NUMBER, ListenerId::TCP, ListenerId::TLS | 5] {
                 let tuple = FiveTuple::new(client, ListenerId(listener));
                 assert_eq!((tuple.client(), tuple.listener()), (client, ListenerId(listener)));
             }
         }
         assert_eq!(size_of::<FiveTuple>(), 24);
+    }
+
+    #[test]
+    fn a_listener_is_its_transport_and_its_number() {
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+            for number in [0, 1, ListenerId::NUMBER] {
+                let listener = ListenerId::new(transport, number);
+                assert_eq!((listener.transport(), listener.number()), (transport, number));
+                assert_eq!(listener.is_stream(), transport != Transport::Udp);
+            }
+        }
     }
 }

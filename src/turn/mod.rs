@@ -46,7 +46,7 @@ mod transaction;
 pub use bucket::Rate;
 pub use counters::{Counters, DropReason};
 pub use event::{Direction, EndReason, Event, Flow, Traffic};
-pub use five_tuple::{FiveTuple, ListenerId};
+pub use five_tuple::{FiveTuple, ListenerId, Transport};
 pub use input::{Icmp, Input, OpenError, OpenedRelay};
 pub use output::{AllocationId, Output, PortRequest, RelayId, ReservationToken};
 pub use peers::{PeerPolicy, PeerRules, PortRule, RuleName};
