@@ -34,9 +34,10 @@ pub struct Settings {
     /// Payload bytes in each direction of all allocations of this relay together.
     pub bandwidth: Option<Rate>,
     /// Unauthenticated error answers to one source. A challenge costs 1, a wrong password
-    /// [`WRONG_PASSWORD_COST`]; meeting the challenge gives its cost back.
+    /// [`WRONG_PASSWORD_COST`]; meeting the challenge gives its cost back. Over a connection only the wrong password
+    /// costs anything.
     pub challenge_budget: Rate,
-    /// Binding answers to one source; loopback has no limit, because nobody outside can pretend to be it.
+    /// Binding answers to one source over UDP; loopback has no limit, because nobody outside can pretend to be it.
     pub binding_budget: Rate,
     /// Who may be relayed to.
     pub peers: PeerPolicy,

@@ -20,3 +20,4 @@ mod peers;
 mod permissions;
 mod refresh;
 mod reservations;
+mod streams;
