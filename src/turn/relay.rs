@@ -22,7 +22,7 @@ use super::table::Allocations;
 use super::time::{Millis, Now};
 use super::transaction::TransactionIds;
 use crate::auth::Authenticator;
-use crate::wire::{Class, Kind, Message, Method, kind};
+use crate::wire::{AttributeType, Class, Kind, Message, Method, kind};
 
 /// What several relays share, and the randomness that none of them has of its own.
 #[derive(Clone, Debug)]
@@ -222,7 +222,9 @@ impl Relay {
         out: Sink<'_, '_>,
     ) -> bool {
         let dont_fragment = self.settings.dont_fragment && !request.is_translated_to_ipv6();
-        let unknown = UnknownAttributes::of(&request.message, dont_fragment);
+        let unknown = UnknownAttributes::of(&request.message, |kind| {
+            dont_fragment || kind != AttributeType::DONT_FRAGMENT
+        });
         if unknown.list().is_empty() {
             return false;
         }
@@ -247,11 +249,13 @@ impl Relay {
     }
 
     /// Whether a source may draw one more Binding answer.
-    pub(super) fn may_bind(&mut self, client: FiveTuple, now: Now) -> bool {
+    pub(super) fn may_bind(&mut self, client: FiveTuple, cost: u64, now: Now) -> bool {
         let source = client.client().ip();
+        let rate = self.settings.binding_budget;
+        // What costs more than can be saved up could never be had.
+        let cost = cost.min(rate.burst);
         // Nobody outside this host can pretend to be inside.
-        let may =
-            source.is_loopback() || self.bindings.take(source, 1, self.settings.binding_budget, now.mono);
+        let may = source.is_loopback() || self.bindings.take(source, cost, rate, now.mono);
         self.counters.suppressed += u64::from(!may);
         may
     }
