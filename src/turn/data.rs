@@ -123,7 +123,9 @@ impl Relay {
     /// A Send indication: the way before, or without, a channel (RFC 8656 §11.2). It is never answered.
     pub(super) fn send_indication<'a>(&mut self, now: Now, request: &Request<'a>, out: Sink<'_, 'a>) {
         let message = &request.message;
-        if !UnknownAttributes::of(message, self.settings.dont_fragment).list().is_empty() {
+        let dont_fragment = self.settings.dont_fragment;
+        let can_be_done = |kind| dont_fragment || kind != AttributeType::DONT_FRAGMENT;
+        if !UnknownAttributes::of(message, can_be_done).list().is_empty() {
             return self.counters.drop_one(DropReason::Malformed);
         }
         let peer = message.get(AttributeType::XOR_PEER_ADDRESS).and_then(|value| request.decode_peer(value));

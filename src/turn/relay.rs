@@ -22,7 +22,7 @@ use super::table::Allocations;
 use super::time::{Millis, Now};
 use super::transaction::TransactionIds;
 use crate::auth::Authenticator;
-use crate::wire::{Class, Kind, Message, Method, kind};
+use crate::wire::{AttributeType, Class, Kind, Message, Method, kind};
 
 /// What several relays share, and the randomness that none of them has of its own.
 #[derive(Clone, Debug)]
@@ -233,7 +233,9 @@ impl Relay {
         // Over a stream nothing arrives that has a DF bit, so there is nothing to translate (RFC 8656 §15).
         let is_stream = request.addressee.client.is_stream();
         let dont_fragment = self.settings.dont_fragment && (is_stream || !request.is_translated_to_ipv6());
-        let unknown = UnknownAttributes::of(&request.message, dont_fragment);
+        let unknown = UnknownAttributes::of(&request.message, |kind| {
+            dont_fragment || kind != AttributeType::DONT_FRAGMENT
+        });
         if unknown.list().is_empty() {
             return false;
         }
@@ -257,11 +259,14 @@ impl Relay {
     }
 
     /// Whether a source may draw one more Binding answer.
-    pub(super) fn may_bind(&mut self, client: FiveTuple, now: Now) -> bool {
+    pub(super) fn may_bind(&mut self, client: FiveTuple, cost: u64, now: Now) -> bool {
         let source = client.client().ip();
+        let rate = self.settings.binding_budget;
+        // What costs more than can be saved up could never be had.
+        let cost = cost.min(rate.burst);
         // Nobody outside this host can pretend to be inside, and nobody at all to be the end of a connection.
         let is_genuine = client.is_stream() || source.is_loopback();
-        let may = is_genuine || self.bindings.take(source, 1, self.settings.binding_budget, now.mono);
+        let may = is_genuine || self.bindings.take(source, cost, rate, now.mono);
         self.counters.suppressed += u64::from(!may);
         may
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bucket::Rate;
+use super::nat_discovery::NatDiscovery;
 use super::peers::{PeerPolicy, PeerRules};
 use super::quota::AllocationLimits;
 use crate::wire::ChannelNumber;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub binding_budget: Rate,
     /// Who may be relayed to.
     pub peers: PeerPolicy,
+    /// Where clients may find out what their NAT does.
+    pub nat_discovery: NatDiscovery,
 }
 
 /// A wrong password is no accident of a crowd behind one address, so it exhausts the budget sooner.
@@ -62,6 +65,7 @@ impl Default for Settings {
             challenge_budget: Rate { per_second: 100, burst: 1000 },
             binding_budget: Rate { per_second: 2000, burst: 4000 },
             peers: PeerPolicy::new(PeerRules::default()),
+            nat_discovery: NatDiscovery::default(),
         }
     }
 }
