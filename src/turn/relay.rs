@@ -133,6 +133,11 @@ impl Relay {
         }
     }
 
+    /// Whether a client has an allocation.
+    pub fn holds(&self, client: FiveTuple) -> bool {
+        self.table.holds(client)
+    }
+
     /// How many allocations there are.
     pub fn allocations(&self) -> usize {
         self.table.len()
