@@ -45,6 +45,10 @@ impl Core for Pipe {
         }
     }
 
+    fn holds(&self, client: FiveTuple) -> bool {
+        self.client == Some(client)
+    }
+
     fn next_deadline(&self) -> Option<Millis> {
         None
     }
