@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use turnbridge::net::listener::open_listeners;
 use turnbridge::net::ports::{RelayAddress, RelayPorts};
+use turnbridge::net::stream::StreamOptions;
 use turnbridge::net::sys::udp::BufferSizes;
 use turnbridge::net::worker::{Clock, Core, Setup, start};
 use turnbridge::turn::{AllocationId, Family, FiveTuple, Input, Millis, Now, Output, PortRequest, RelayId};
@@ -40,7 +41,7 @@ impl Core for Pipe {
                 let head = result.unwrap().address.port().to_be_bytes();
                 out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
             }
-            (Input::PeerUnreachable { .. } | Input::FromPeer { .. } | Input::RelayOpened { .. }, _) => {}
+            (_, _) => {}
         }
     }
 
@@ -66,6 +67,8 @@ fn relaying_allocates_nothing() {
     let relay_address = RelayAddress::direct("127.0.0.1".parse().unwrap());
     let setup = Setup {
         listeners,
+        stream_listeners: Vec::new(),
+        streams: StreamOptions::default(),
         ports: Arc::new(RelayPorts::new(&[relay_address], 23_000..=23_099, [0; 32])),
         relay_buffers: BufferSizes::default(),
         clock: Clock::new(),

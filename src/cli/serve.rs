@@ -64,6 +64,7 @@ fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Fai
         advert: Advert::of(&config, &host),
         config: config.clone(),
         host,
+        tls: None,
     };
     let ready = |advert: &Advert| {
         tracing::info!(

@@ -4,6 +4,7 @@ pub mod advert;
 pub mod events;
 pub mod first_minute;
 pub mod ice_servers;
+mod listeners;
 pub mod logging;
 pub mod server;
 pub mod settings;

@@ -15,6 +15,7 @@ use super::batch::{Outlet, RunLimit};
 use super::sys::SlotSize;
 use super::sys::interfaces::local_addresses;
 use super::sys::udp::{self, BufferSizes, Role};
+use crate::turn::Transport;
 
 /// One worker's socket on a listening address.
 pub struct Listener {
@@ -67,11 +68,11 @@ pub fn open_listeners(
                 warn!(address = %wanted.address, "address of this host cannot be listened on");
                 continue;
             }
-            Err(error) => return Err(ListenError::new(wanted.address, error)),
+            Err(error) => return Err(ListenError::new(Transport::Udp, wanted.address, error)),
         };
         for group in &mut groups {
-            let socket =
-                udp::open(bound, Role::Listener, buffers).map_err(|error| ListenError::new(bound, error))?;
+            let socket = udp::open(bound, Role::Listener, buffers)
+                .map_err(|error| ListenError::new(Transport::Udp, bound, error))?;
             let (runs, joins, queued, lost) = (RunLimit::default(), false, false, 0);
             group.push(Listener { socket, address: bound, runs, joins, queued, lost });
         }
@@ -85,6 +86,8 @@ pub fn open_listeners(
 /// Why the server cannot listen.
 #[derive(Debug)]
 pub struct ListenError {
+    /// For what.
+    pub transport: Transport,
     /// On which address.
     pub address: SocketAddr,
     /// What is in the way.
@@ -108,7 +111,7 @@ pub enum ListenFailure {
 
 impl ListenError {
     /// From what the system said.
-    pub fn new(address: SocketAddr, source: io::Error) -> Self {
+    pub fn new(transport: Transport, address: SocketAddr, source: io::Error) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open, and the rest is one case")]
         let reason = match source.kind() {
             io::ErrorKind::AddrInUse => ListenFailure::PortBusy,
@@ -116,14 +119,14 @@ impl ListenError {
             io::ErrorKind::AddrNotAvailable => ListenFailure::AddressUnknown,
             _ => ListenFailure::Other,
         };
-        Self { address, reason, source }
+        Self { transport, address, reason, source }
     }
 }
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, reason, source } = self;
-        write!(f, "cannot listen on udp {address}: ")?;
+        let Self { transport, address, reason, source } = self;
+        write!(f, "cannot listen on {} {address}: ", transport.name())?;
         match reason {
             ListenFailure::PortBusy => write!(f, "another program uses port {}", address.port())?,
             ListenFailure::NoPermission if address.port() < 1024 => {
@@ -163,7 +166,7 @@ fn expand(addresses: &[SocketAddr]) -> Result<Vec<Wanted>, ListenError> {
             wanted.push(Wanted { address: *address, expanded: false });
             continue;
         }
-        let local = local_addresses().map_err(|error| ListenError::new(*address, error))?;
+        let local = local_addresses().map_err(|error| ListenError::new(Transport::Udp, *address, error))?;
         let same_family = local.into_iter().filter(|ip| ip.is_ipv4() == address.is_ipv4());
         let addresses = same_family.map(|ip| SocketAddr::new(ip, address.port()));
         wanted.extend(addresses.map(|address| Wanted { address, expanded: true }));
@@ -263,8 +266,11 @@ mod tests {
 
     #[test]
     fn missing_permission_is_told_apart() {
-        let error =
-            ListenError::new("0.0.0.0:80".parse().unwrap(), io::Error::from_raw_os_error(libc::EACCES));
+        let error = ListenError::new(
+            Transport::Tcp,
+            "0.0.0.0:80".parse().unwrap(),
+            io::Error::from_raw_os_error(libc::EACCES),
+        );
         assert_eq!(error.reason, ListenFailure::NoPermission);
         assert!(error.to_string().contains("no permission for port 80"), "{error}");
     }

@@ -53,6 +53,7 @@ impl Core for TinyCore {
                 let head = [b'U', high, low, icmp.kind, icmp.code];
                 out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
             }
+            Input::ClientGone { .. } => {}
         }
     }
 
@@ -65,6 +66,10 @@ impl Core for TinyCore {
             assert!(deadline <= now.mono);
             out(Output::ToClient { client, head: b"expired", payload: &[], padding: 0 });
         }
+    }
+
+    fn holds(&self, client: FiveTuple) -> bool {
+        self.relays.contains_key(&client)
     }
 }
 
@@ -132,8 +137,15 @@ impl Rig {
         let listeners = open_listeners(&[peer(family, 0)], 1, buffers).unwrap().remove(0);
         let server = listeners[0].address();
         let clock = Clock::new();
-        let (relay_buffers, observer) = (BufferSizes::default(), Box::new(|_: Event<'_>| ()));
-        let setup = Setup { listeners, ports: Arc::clone(&ports), relay_buffers, clock, observer };
+        let setup = Setup {
+            listeners,
+            stream_listeners: Vec::new(),
+            streams: StreamOptions::default(),
+            ports: Arc::clone(&ports),
+            relay_buffers: BufferSizes::default(),
+            clock,
+            observer: Box::new(|_: Report<'_>| ()),
+        };
         let worker = start("test", setup, TinyCore::default()).unwrap();
         Self { worker, server, ports, clock }
     }
