@@ -16,6 +16,8 @@ mod server;
 mod tools;
 
 mod aioice;
+#[path = "../browser/mod.rs"]
+mod browser;
 mod exit_codes;
 mod first_minute;
 mod hold;
