@@ -180,7 +180,7 @@ fn check_shows_what_is_in_effect_with_secrets_masked() {
         (Some("debug"), Some("json"))
     );
     for line in [
-        "#   listens on  127.0.0.1:3478\n",
+        "#   listens on  udp:127.0.0.1:3478\n",
         "#   relays from 203.0.113.7, bound to 127.0.0.1\n",
         "#   logs in     with time-limited credentials, by secret 1 (auth.secrets[0])\n",
         "#   logs in     as the static user bob\n",

@@ -40,7 +40,7 @@ impl Core for Pipe {
                 let head = result.unwrap().address.port().to_be_bytes();
                 out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
             }
-            (Input::PeerUnreachable { .. } | Input::FromPeer { .. } | Input::RelayOpened { .. }, _) => {}
+            (_, _) => {}
         }
     }
 

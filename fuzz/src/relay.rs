@@ -70,7 +70,10 @@ impl Seen {
             Output::ToPeer { relay, peer, bytes, .. } => Self::ToPeer { relay, peer, bytes: bytes.to_vec() },
             Output::OpenRelay { relay, client, .. } => Self::Open { relay, client },
             Output::CloseRelay { relay } => Self::Close(relay),
-            Output::ChannelUp { .. } | Output::ChannelDown { .. } | Output::Event(_) => Self::Other,
+            Output::CloseClient { .. }
+            | Output::ChannelUp { .. }
+            | Output::ChannelDown { .. }
+            | Output::Event(_) => Self::Other,
         }
     }
 }

@@ -9,7 +9,6 @@ use crate::{
     config::{Config, Loaded},
     control::{
         advert::Advert,
-        ice_servers::turn_url,
         state::{self, Surroundings},
     },
     net,
@@ -53,7 +52,7 @@ pub(super) fn report(loaded: &Loaded) -> Result<Exit, Failure> {
 
 /// A configuration may well be checked on another host than the one it is for, so this is no error here.
 fn foreign_addresses(advert: &Advert, host: &[IpAddr]) -> Vec<String> {
-    let listeners = advert.listeners.iter().map(|listener| listener.ip());
+    let listeners = advert.listeners.iter().map(|listener| listener.address.ip());
     let mut foreign: Vec<IpAddr> = listeners.chain(advert.relays.iter().map(|relay| relay.bind)).collect();
     // All of 127.0.0.0/8 is the host's own, though only one address of it is listed.
     foreign.retain(|ip| !host.contains(ip) && !ip.is_loopback());
@@ -68,12 +67,11 @@ fn foreign_addresses(advert: &Advert, host: &[IpAddr]) -> Vec<String> {
 fn describe(config: &Config, advert: &Advert) -> String {
     let mut text = "# On this host, this means:\n".to_owned();
     let relays = advert.relays.iter().map(|relay| format!("{}, bound to {}", relay.external, relay.bind));
-    let clients = advert.client_addresses(&config.relay.external);
     let lines = [
         ("listens on", advert.listeners.iter().map(ToString::to_string).collect::<Vec<_>>()),
         ("relays from", relays.collect()),
         ("logs in", logins(config)),
-        ("clients use", clients.into_iter().map(turn_url).collect()),
+        ("clients use", advert.client_urls(&config.relay.external, None)),
     ];
     for (name, values) in lines {
         for value in values {

@@ -12,7 +12,7 @@ use crate::{
     config::{Config, units::Seconds},
     control::{
         advert::Advert,
-        ice_servers::{IceServers, turn_url},
+        ice_servers::IceServers,
         utc::{Utc, unix_now},
     },
     net,
@@ -103,7 +103,7 @@ fn mint(args: &MintArgs) -> Result<Exit, Failure> {
 
 fn own_urls(config: &Config) -> Result<Vec<String>, Failure> {
     let advert = Advert::of(config, &net::sys::interfaces::local_addresses()?);
-    Ok(advert.client_addresses(&config.relay.external).into_iter().map(turn_url).collect())
+    Ok(advert.client_urls(&config.relay.external, None))
 }
 
 fn turn_or_turns(text: &str) -> Result<String, String> {

@@ -200,6 +200,53 @@ impl fmt::Display for PortRange {
     }
 }
 
+/// A service on another host, or on this one: "127.0.0.1:8080", "[::1]:8080" or "backend:8080".
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// Never 0.
+    pub port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let split = || {
+            let (host, port) = text.rsplit_once(':')?;
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let good = match inside {
+                Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+                None => is_host(host),
+            };
+            good.then(|| Self { host: inside.unwrap_or(host).to_owned(), port })
+        };
+        split().ok_or_else(|| {
+            Invalid(format!(
+                "{text:?} is not a service: expected \"host:port\", like \"127.0.0.1:8080\" or \"[::1]:8080\""
+            ))
+        })
+    }
+}
+
+/// Letters, digits, dots, hyphens and underscores: names and IPv4 addresses, and nothing with a path or a scheme.
+fn is_host(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
 /// A set of addresses: "10.0.0.0/8", "2001:db8::/32", or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cidr(pub IpNet);
@@ -255,6 +302,9 @@ mod tests {
         for text in ["49152-65535", "1-1", "1-65535"] {
             assert_eq!(shown::<PortRange>(text).as_deref(), Ok(text));
         }
+        for text in ["127.0.0.1:8080", "[::1]:80", "backend:1", "web.example.org:65535"] {
+            assert_eq!(shown::<HostPort>(text).as_deref(), Ok(text));
+        }
         assert_eq!(shown::<Cidr>("10.0.0.0/8").as_deref(), Ok("10.0.0.0/8"));
         assert_eq!(shown::<Cidr>("10.1.2.3").as_deref(), Ok("10.1.2.3/32"));
         assert_eq!(shown::<Cidr>("2001:db8::1").as_deref(), Ok("2001:db8::1/128"));
@@ -287,6 +337,11 @@ mod tests {
         assert!(shown::<ExternalAddress>("203.0.113.7/fd00::5").unwrap_err().contains("one family"));
         for text in ["0-10", "20-10", "10", "1-65536", "a-b", ""] {
             assert!(shown::<PortRange>(text).unwrap_err().contains("expected \"first-last\""), "{text}");
+        }
+        for text in
+            ["", "backend", ":80", "backend:", "x:0", "http://x:80", "::1:80", "[x]:80", "a b:80", "x:65536"]
+        {
+            assert!(shown::<HostPort>(text).unwrap_err().contains("is not a service: expected"), "{text}");
         }
         for text in ["10.0.0.0/33", "10.0.0/8", "private", "", "2001:db8::/129", "10.0.0.0/-1"] {
             assert!(shown::<Cidr>(text).unwrap_err().contains("is not an address range"), "{text}");

@@ -1,30 +1,41 @@
 //! What is meant: the configuration with every value checked, alone and against the others.
 
 mod auth;
+mod limits;
+mod listener;
 mod relay;
+mod tls;
 
 pub use auth::{Auth, NamedSecret};
+pub use limits::{Budget, Limits, StreamLimits};
+pub use listener::Listener;
 pub use relay::{External, Relay};
+pub use tls::{CertificateFiles, Tls};
 
 use super::{
-    address::{ListenAddress, PortRange},
+    address::PortRange,
     choice::{ChannelNumbers, LogFormat, LogLevel, StateDir, Workers},
-    error::{ConfigError, Problem},
+    error::{ConfigError, Place, Problem},
     raw,
     source::Source,
-    units::{Bytes, Count, Limit, PerSecond},
+    units::Bytes,
 };
 use crate::auth::name;
 use ipnet::IpNet;
-use std::num::NonZeroU16;
+use std::{
+    num::NonZeroU16,
+    path::{Path, PathBuf},
+};
 
 /// A configuration the server can be started with.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The process as a whole.
     pub server: Server,
-    /// Where clients are heard; at least one, none covering another.
-    pub listeners: Vec<ListenAddress>,
+    /// Where clients are heard; at least one, none covering another of its kind (datagrams or streams).
+    pub listeners: Vec<Listener>,
+    /// What clients of the TLS listeners see.
+    pub tls: Tls,
     /// Where peers are reached from.
     pub relay: Relay,
     /// Who may use the relay.
@@ -56,40 +67,6 @@ pub struct Server {
     pub send_buffer: u32,
 }
 
-/// `[limits]`, checked. `None` is unlimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Allocations of the whole server.
-    pub allocations: Option<u32>,
-    /// Allocations of one user id.
-    pub allocations_per_user: Option<u32>,
-    /// Allocations of one client address.
-    pub allocations_per_ip: Option<u32>,
-    /// Peers an allocation may hold permissions for.
-    pub permissions_per_allocation: u32,
-    /// Channels an allocation may hold.
-    pub channels_per_allocation: u32,
-    /// The longest lifetime that is granted, in seconds.
-    pub max_lifetime_s: u32,
-    /// Relayed bits per second of the whole server, each direction.
-    pub bandwidth: Option<u64>,
-    /// Relayed bits per second of one allocation, each direction.
-    pub bandwidth_per_allocation: Option<u64>,
-    /// Error answers to one source that has not authenticated.
-    pub challenges: Option<Budget>,
-    /// Binding answers to one source.
-    pub bindings: Option<Budget>,
-}
-
-/// A token bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// How fast it fills.
-    pub per_second: u32,
-    /// How much it holds.
-    pub burst: u32,
-}
-
 /// `[peers]`, checked. An address in `allow` is allowed, whatever `deny` or the built-in policy say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peers {
@@ -107,10 +84,11 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
     let realm = check_realm(&raw.server.realm, &mut findings);
     let config = Config {
         server: check_server(&raw.server, &realm, &mut findings),
-        listeners: check_listeners(&raw.listener, &mut findings),
+        listeners: listener::check(&raw.listener, &mut findings),
+        tls: tls::check(&raw.tls, &raw.listener, &mut findings),
         relay: relay::check(&raw.relay, &raw.listener, &mut findings),
         auth: auth::check(&raw.auth, &realm, &mut findings),
-        limits: check_limits(&raw.limits, raw.turn.channel_numbers, &mut findings),
+        limits: limits::check(&raw.limits, raw.turn.channel_numbers, &mut findings),
         peers: Peers {
             allow: raw.peers.allow.iter().map(|cidr| cidr.0).collect(),
             deny: raw.peers.deny.iter().map(|cidr| cidr.0).collect(),
@@ -141,6 +119,14 @@ impl Findings<'_> {
 
     fn warning(&mut self, message: impl Into<String>) {
         self.warnings.push(message.into());
+    }
+
+    /// A relative path in a file means beside that file, wherever the server was started from.
+    fn beside_the_file(&self, path: &Path, key: &str) -> PathBuf {
+        match (self.source.place_of(key), self.source.file_path().and_then(Path::parent)) {
+            (Place::Line { .. }, Some(directory)) => directory.join(path),
+            _ => path.to_owned(),
+        }
     }
 }
 
@@ -190,59 +176,4 @@ fn check_buffer(key: &str, size: Bytes, findings: &mut Findings<'_>) -> u32 {
         findings.problem(key, format!("{size} is out of range: expected {SMALLEST} to {LARGEST}"));
     }
     u32::try_from(size.0).unwrap_or(u32::MAX)
-}
-
-fn check_listeners(raw: &[raw::Listener], findings: &mut Findings<'_>) -> Vec<ListenAddress> {
-    if raw.is_empty() {
-        findings.problem("listener", "at least one listener is needed; without any the default is \":3478\"");
-    }
-    for (at, listener) in raw.iter().enumerate() {
-        let overlaps = |(_, other): &(usize, &raw::Listener)| {
-            other.address.covers(listener.address) || listener.address.covers(other.address)
-        };
-        if let Some((earlier, other)) = raw.iter().enumerate().take(at).find(overlaps) {
-            let message = format!(
-                "\"{}\" would be opened twice: listener {} is \"{}\"",
-                listener.address,
-                earlier + 1,
-                other.address
-            );
-            findings.problem(&format!("listener[{at}].address"), message);
-        }
-    }
-    raw.iter().map(|listener| listener.address).collect()
-}
-
-fn check_limits(raw: &raw::Limits, numbers: ChannelNumbers, findings: &mut Findings<'_>) -> Limits {
-    let channels = match numbers {
-        ChannelNumbers::Rfc8656 => 0x1000,
-        ChannelNumbers::Rfc5766 => 0x4000,
-    };
-    if raw.channels_per_allocation.0 > channels {
-        let message =
-            format!("there are {channels} channel numbers with turn.channel_numbers = \"{numbers}\"");
-        findings.problem("limits.channels_per_allocation", message);
-    }
-    // Clients refresh a minute before the end; less than that leaves them no time.
-    let lifetime = raw.max_lifetime;
-    let max_lifetime_s = u32::try_from(lifetime.0).ok().filter(|seconds| (120..=604_800).contains(seconds));
-    if max_lifetime_s.is_none() {
-        findings.problem("limits.max_lifetime", format!("{lifetime} is out of range: expected 2m to 1w"));
-    }
-    let count = |limit: Limit<Count>| limit.bound().map(|Count(count)| count);
-    let budget = |rate: Limit<PerSecond>, burst: Count| {
-        rate.bound().map(|PerSecond(per_second)| Budget { per_second, burst: burst.0 })
-    };
-    Limits {
-        allocations: count(raw.allocations),
-        allocations_per_user: count(raw.allocations_per_user),
-        allocations_per_ip: count(raw.allocations_per_ip),
-        permissions_per_allocation: raw.permissions_per_allocation.0,
-        channels_per_allocation: raw.channels_per_allocation.0,
-        max_lifetime_s: max_lifetime_s.unwrap_or_default(),
-        bandwidth: raw.bandwidth.bound().map(|rate| rate.0),
-        bandwidth_per_allocation: raw.bandwidth_per_allocation.bound().map(|rate| rate.0),
-        challenges: budget(raw.challenge_rate, raw.challenge_burst),
-        bindings: budget(raw.binding_rate, raw.binding_burst),
-    }
 }

@@ -4,10 +4,37 @@ use super::{nearest::nearest, units::Invalid};
 use std::{fmt, num::NonZeroU16, path::PathBuf, str::FromStr};
 
 /// What carries a listener's traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
-    /// UDP, the only one of this version.
+    /// Datagrams.
     Udp,
+    /// Plain TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// Plain TCP and TLS on one port, told apart by the first byte of a connection.
+    Auto,
+}
+
+impl Transport {
+    /// Whether its clients have connections.
+    pub fn is_stream(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether its clients may have to see a certificate.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Auto)
+    }
+}
+
+/// The oldest version of TLS that clients may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
 }
 
 /// When a time-limited credential has to be good.
@@ -75,7 +102,9 @@ pub enum StateDir {
 /// The words of a choice, in the order they are offered.
 type Words<T> = &'static [(&'static str, T)];
 
-const TRANSPORTS: Words<Transport> = &[("udp", Transport::Udp)];
+const TRANSPORTS: Words<Transport> =
+    &[("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls), ("auto", Transport::Auto)];
+const TLS_VERSIONS: Words<TlsVersion> = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 const EXPIRY_RULES: Words<ExpiryRule> =
     &[("strict", ExpiryRule::Strict), ("at-allocation", ExpiryRule::AtAllocation)];
 const CHANNEL_NUMBERS: Words<ChannelNumbers> =
@@ -95,10 +124,23 @@ impl FromStr for Transport {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text {
-            "tcp" | "tls" | "dtls" => Err(Invalid(format!(
-                "{text:?} listeners are not available in this version: expected \"udp\""
-            ))),
+            "dtls" => Err(Invalid(
+                "\"dtls\" listeners are not available: browsers use TLS, so \"tls\" serves them".to_owned(),
+            )),
             _ => choose(text, TRANSPORTS),
+        }
+    }
+}
+
+impl FromStr for TlsVersion {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "1.0" | "1.1" => {
+                Err(Invalid(format!("TLS {text} is broken (RFC 8996): expected \"1.2\" or \"1.3\"")))
+            }
+            _ => choose(text, TLS_VERSIONS),
         }
     }
 }
@@ -164,6 +206,12 @@ impl FromStr for StateDir {
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(word(*self, TRANSPORTS))
+    }
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(word(*self, TLS_VERSIONS))
     }
 }
 
@@ -242,7 +290,8 @@ mod tests {
                 assert_eq!(text.parse::<T>().map(|value| value.to_string()), Ok((*text).to_owned()));
             }
         }
-        check::<Transport>(&["udp"]);
+        check::<Transport>(&["udp", "tcp", "tls", "auto"]);
+        check::<TlsVersion>(&["1.2", "1.3"]);
         check::<ExpiryRule>(&["strict", "at-allocation"]);
         check::<ChannelNumbers>(&["rfc8656", "rfc5766"]);
         check::<LogLevel>(&["error", "warn", "info", "debug", "trace"]);
@@ -262,11 +311,15 @@ mod tests {
                 r#""strickt" is not known here: expected "strict" or "at-allocation"; did you mean "strict"?"#,
             ),
             (refused::<LogFormat>("yaml"), r#""yaml" is not known here: expected "auto", "text" or "json""#),
-            (refused::<Transport>("quic"), r#""quic" is not known here: expected "udp""#),
             (
-                refused::<Transport>("tls"),
-                r#""tls" listeners are not available in this version: expected "udp""#,
+                refused::<Transport>("quic"),
+                r#""quic" is not known here: expected "udp", "tcp", "tls" or "auto""#,
             ),
+            (
+                refused::<Transport>("dtls"),
+                r#""dtls" listeners are not available: browsers use TLS, so "tls" serves them"#,
+            ),
+            (refused::<TlsVersion>("1.0"), r#"TLS 1.0 is broken (RFC 8996): expected "1.2" or "1.3""#),
             (refused::<Workers>("0"), r#""0" workers: expected a number from 1 to 1024, or "auto""#),
             (refused::<Workers>("1025"), r#""1025" workers: expected a number from 1 to 1024, or "auto""#),
             (refused::<StateDir>(""), r#""" is not a directory: expected a path, or "auto""#),

@@ -8,9 +8,9 @@
 )]
 
 use super::{
-    address::{Cidr, ExternalAddress, HostAddress, ListenAddress, PortRange},
-    choice::{ChannelNumbers, ExpiryRule, LogFormat, LogLevel, StateDir, Transport, Workers},
-    text::{many, one},
+    address::{Cidr, ExternalAddress, HostAddress, HostPort, ListenAddress, PortRange},
+    choice::{ChannelNumbers, ExpiryRule, LogFormat, LogLevel, StateDir, TlsVersion, Transport, Workers},
+    text::{many, maybe, one},
     units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
 };
 use crate::auth::Secret;
@@ -25,6 +25,8 @@ pub struct Config {
     pub server: Server,
     /// Where clients are heard.
     pub listener: Vec<Listener>,
+    /// By what name they know this server.
+    pub tls: Tls,
     /// Where peers are reached from.
     pub relay: Relay,
     /// Who may use the relay.
@@ -62,6 +64,27 @@ pub struct Listener {
     pub address: ListenAddress,
     #[serde(with = "one")]
     pub transport: Transport,
+    #[serde(with = "many", skip_serializing_if = "Vec::is_empty")]
+    pub proxy_protocol_from: Vec<Cidr>,
+    #[serde(with = "maybe", skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<HostPort>,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    #[serde(with = "one")]
+    pub min_version: TlsVersion,
+    pub certificate: Vec<Certificate>,
+}
+
+/// `[[tls.certificate]]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    pub chain: PathBuf,
+    pub key: PathBuf,
 }
 
 /// `[relay]`
@@ -131,6 +154,18 @@ pub struct Limits {
     pub binding_rate: Limit<PerSecond>,
     #[serde(with = "one")]
     pub binding_burst: Count,
+    #[serde(with = "one")]
+    pub connections: Limit<Count>,
+    #[serde(with = "one")]
+    pub connections_per_ip: Limit<Count>,
+    #[serde(with = "one")]
+    pub handshake_timeout: Seconds,
+    #[serde(with = "one")]
+    pub first_request_timeout: Seconds,
+    #[serde(with = "one")]
+    pub idle_timeout: Seconds,
+    #[serde(with = "one")]
+    pub send_queue: Bytes,
 }
 
 /// `[peers]`
@@ -185,7 +220,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             server: Server::default(),
-            listener: vec![Listener::default()],
+            listener: vec![
+                Listener::default(),
+                Listener { transport: Transport::Tcp, ..Listener::default() },
+            ],
+            tls: Tls::default(),
             relay: Relay::default(),
             auth: Auth::default(),
             limits: Limits::default(),
@@ -210,7 +249,18 @@ impl Default for Server {
 
 impl Default for Listener {
     fn default() -> Self {
-        Self { address: ListenAddress::All { port: 3478 }, transport: Transport::Udp }
+        Self {
+            address: ListenAddress::All { port: 3478 },
+            transport: Transport::Udp,
+            proxy_protocol_from: Vec::new(),
+            fallback: None,
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { min_version: TlsVersion::Tls12, certificate: Vec::new() }
     }
 }
 
@@ -249,6 +299,12 @@ impl Default for Limits {
             challenge_burst: Count(1000),
             binding_rate: Limit::At(PerSecond(1000)),
             binding_burst: Count(5000),
+            connections: Limit::At(Count(20_000)),
+            connections_per_ip: Limit::At(Count(1000)),
+            handshake_timeout: Seconds(10),
+            first_request_timeout: Seconds(30),
+            idle_timeout: Seconds(600),
+            send_queue: Bytes(256 << 10),
         }
     }
 }

@@ -54,7 +54,11 @@ fn without_a_file_the_defaults_are_a_working_configuration() {
     let loaded = load(Inputs::default()).unwrap();
     assert_eq!(loaded.raw, raw::Config::default());
     assert_eq!(loaded.warnings, Vec::<String>::new());
-    assert_eq!(loaded.config.listeners, [address::ListenAddress::All { port: 3478 }]);
+    let listeners: Vec<_> =
+        loaded.config.listeners.iter().map(|it| format!("{} {}", it.transport, it.address)).collect();
+    assert_eq!(listeners, ["udp :3478", "tcp :3478"]);
+    assert_eq!(loaded.config.limits.streams.connections, Some(20_000));
+    assert_eq!(loaded.config.limits.streams.send_queue, 256 << 10);
     assert!(loaded.config.auth.is_empty());
     assert_eq!(loaded.config.server.realm, "turn");
     assert_eq!(loaded.config.relay.ports.ports(), 49_152..=65_535);
@@ -68,24 +72,37 @@ fn the_shipped_file_has_every_key_with_its_default() {
     assert_eq!(toml::from_str::<raw::Config>(SHIPPED).unwrap(), raw::Config::default());
     let written = toml::from_str::<toml::Table>(SHIPPED).unwrap();
     let mut defaults = toml::Table::try_from(raw::Config::default()).unwrap();
-    // An empty list here and a section of the same name could not stand in one file; the next test has the users.
+    // An empty list here and a section of the same name could not stand in one file; the next test has what is in them.
     defaults["auth"].as_table_mut().unwrap().remove("user");
+    defaults["tls"].as_table_mut().unwrap().remove("certificate");
     assert_eq!(key_paths("", &written), key_paths("", &defaults));
 }
 
 #[test]
-fn the_shipped_file_shows_every_key_of_a_user() {
-    let (_, example) = SHIPPED.split_once("# [[auth.user]]").unwrap();
-    let (example, _) = example.split_once("[limits]").unwrap();
-    let keys =
-        example.lines().filter_map(|line| line.strip_prefix("# ")?.split_once(" = ")).map(|(key, _)| key);
+fn the_shipped_file_shows_every_key_of_a_repeated_section() {
     let secret = || Some(raw::MaskedSecret(Secret::new("x")));
-    let all = raw::User { name: "x".into(), password: secret(), key: secret(), key_sha256: secret() };
-    let mut expected: Vec<_> = toml::Table::try_from(all).unwrap().into_iter().map(|(key, _)| key).collect();
-    let mut keys: Vec<_> = keys.map(str::to_owned).collect();
-    keys.sort();
-    expected.sort();
-    assert_eq!(keys, expected);
+    let user = raw::User { name: "x".into(), password: secret(), key: secret(), key_sha256: secret() };
+    let listener = raw::Listener {
+        proxy_protocol_from: vec!["10.0.0.0/24".parse().unwrap()],
+        fallback: Some("127.0.0.1:8080".parse().unwrap()),
+        ..raw::Listener::default()
+    };
+    let certificate = raw::Certificate { chain: "x".into(), key: "x".into() };
+    let cases = [
+        ("# [[auth.user]]", "[limits]", toml::Table::try_from(user)),
+        ("# [[listener]]", "[tls]", toml::Table::try_from(listener)),
+        ("# [[tls.certificate]]", "[relay]", toml::Table::try_from(certificate)),
+    ];
+    for (begin, end, all) in cases {
+        let (_, example) = SHIPPED.split_once(begin).unwrap();
+        let (example, _) = example.split_once(end).unwrap();
+        let keys = example.lines().filter_map(|line| line.strip_prefix("# ")?.split_once(" = "));
+        let mut keys: Vec<_> = keys.map(|(key, _)| key.to_owned()).collect();
+        let mut expected: Vec<_> = all.unwrap().into_iter().map(|(key, _)| key).collect();
+        keys.sort();
+        expected.sort();
+        assert_eq!(keys, expected, "{begin}");
+    }
 }
 
 fn key_paths(prefix: &str, table: &toml::Table) -> Vec<String> {
@@ -111,7 +128,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
         "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
-  known here: server, listener, relay, auth, limits, peers, turn, log
+  known here: server, listener, tls, relay, auth, limits, peers, turn, log
   |
 2 | [[listeners]]
   |   ^^^^^^^^^"
@@ -128,10 +145,10 @@ fn a_wrong_value_is_refused_with_its_line_and_what_is_accepted() {
   |                  ^^^^^^^^^^^^"
     );
     assert_eq!(
-        error_of("transport", "[[listener]]\naddress = \":3478\"\ntransport = \"tcp\"\n"),
-        "t.toml:3:13: listener[0].transport: \"tcp\" listeners are not available in this version: expected \"udp\"
+        error_of("transport", "[[listener]]\naddress = \":3478\"\ntransport = \"tpc\"\n"),
+        "t.toml:3:13: listener[0].transport: \"tpc\" is not known here: expected \"udp\", \"tcp\", \"tls\" or \"auto\"; did you mean \"tcp\"?
   |
-3 | transport = \"tcp\"
+3 | transport = \"tpc\"
   |             ^^^^^"
     );
     assert_eq!(
@@ -209,6 +226,11 @@ fn no_error_shows_a_secret() {
         ("user as text", "[auth]\nuser = \"bob:hidden\"\n", "auth.user: expected a list in brackets"),
         ("users as text", "[auth]\nuser = [\"bob:hidden\"]\n", "auth.user[0]: expected"),
         ("auth as text", "auth = \"hidden\"\n", "auth: expected"),
+        (
+            "key as text",
+            "[[tls.certificate]]\nchain = \"x\"\nkey = \"\"\"-----BEGIN PRIVATE KEY-----\nhidden\n\"\"\"\n",
+            "t.toml:3:7: tls.certificate[0].key: expected the path of a PEM file, not its text",
+        ),
         ("number", "[auth]\nsecrets = [4815162342]\n", "auth.secrets[0]: expected a string"),
     ];
     for (name, text, expected) in cases {
@@ -224,6 +246,41 @@ fn values_that_do_not_go_together_are_refused() {
         (
             "[[listener]]\n[[listener]]\naddress = \"0.0.0.0:3478\"",
             "t.toml:3:11: listener[1].address: \"0.0.0.0:3478\" would be opened twice: listener 1 is \":3478\"",
+        ),
+        (
+            "[[listener]]\naddress = \":443\"\ntransport = \"tcp\"\n[[listener]]\naddress = \"0.0.0.0:443\"\ntransport = \"tls\"",
+            "t.toml:5:11: listener[1].address: \"0.0.0.0:443\" is a tls listener, and listener 1 has the same TCP port for tcp; one listener with transport = \"auto\" serves",
+        ),
+        (
+            "[[listener]]\ntransport = \"auto\"\n[[listener]]\ntransport = \"tcp\"",
+            "listener[1].address: \":3478\" is a tcp listener, and listener 1 has the same TCP port for auto",
+        ),
+        (
+            "[[listener]]\ntransport = \"tls\"",
+            "t.toml:2:13: listener[0].transport: a \"tls\" listener needs a certificate: name its files as `chain` and `key` in a section [[tls.certificate]]",
+        ),
+        (
+            "[[listener]]\nproxy_protocol_from = [\"10.0.0.1\"]",
+            "t.toml:2:23: listener[0].proxy_protocol_from: the PROXY protocol precedes a TCP connection, and this is a udp listener",
+        ),
+        (
+            "[[listener]]\ntransport = \"tcp\"\nfallback = \"127.0.0.1:80\"",
+            "t.toml:3:12: listener[0].fallback: only TLS connections can be passed on: expected transport = \"tls\" or \"auto\", and this is a tcp listener",
+        ),
+        ("[tls]\nmin_version = \"1.1\"", "t.toml:2:15: tls.min_version: TLS 1.1 is broken (RFC 8996)"),
+        ("[[tls.certificate]]\nchain = \"x\"", "tls.certificate[0]: the key `key` is missing"),
+        ("[[tls.certificate]]\nchain = \"\"\nkey = \"x\"", "tls.certificate[0].chain: \"\" is not a file"),
+        (
+            "[tls]\ncertificate = [{ chain = \"c\", key = \"k\" }, { chain = \"c\", key = \"k\" }]",
+            "tls.certificate[1]: these are the files of certificate 1",
+        ),
+        (
+            "[limits]\nhandshake_timeout = \"0s\"",
+            "limits.handshake_timeout: 0s is out of range: expected 1s to 1d",
+        ),
+        (
+            "[limits]\nsend_queue = \"64 KiB\"",
+            "limits.send_queue: 64 KiB is out of range: expected 128 KiB to 64 MiB",
         ),
         ("listener = []", "t.toml:1:12: listener: at least one listener is needed"),
         (
@@ -381,6 +438,14 @@ fn what_works_but_is_not_meant_is_warned_of() {
             "[relay]\nports = \"1024-65535\"",
             "port 3478 of listener 1 lies within relay.ports = \"1024-65535\", so one relay port fewer can be used",
         ),
+        (
+            "[[tls.certificate]]\nchain = \"c\"\nkey = \"k\"",
+            "tls.certificate is not used: no listener has transport = \"tls\" or \"auto\"",
+        ),
+        (
+            "[limits]\nconnections = 10",
+            "limits.connections_per_ip = 1000 is more than limits.connections = 10, so one client address can take all connections",
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(warnings_of("warned", text), [expected]);
@@ -429,4 +494,18 @@ fn external_addresses_replace_the_local_ones_of_their_family() {
     let only_v4 =
         load_text("external", "[relay]\nexternal = [\"203.0.113.9\"]\n").unwrap().config.relay.external;
     assert_eq!(only_v4.advertised("fd00::1".parse().unwrap()).to_string(), "fd00::1");
+}
+
+#[test]
+fn the_files_of_a_certificate_are_beside_the_configuration() {
+    let directory = Directory::new("certificates");
+    let text = "[[listener]]\ntransport = \"auto\"\naddress = \":443\"\nfallback = \"[::1]:80\"\nproxy_protocol_from = [\"10.0.0.1\"]
+        [[tls.certificate]]\nchain = \"c.pem\"\nkey = \"/keys/k.pem\"\n";
+    let file = directory.write("t.toml", text);
+    let config = load(Inputs { file: Some(file), overrides: Vec::new() }).unwrap().config;
+    let expected = checked::CertificateFiles { chain: directory.0.join("c.pem"), key: "/keys/k.pem".into() };
+    assert_eq!(config.tls.certificates, [expected]);
+    let listener = &config.listeners[0];
+    assert_eq!(listener.fallback.as_ref().map(ToString::to_string).as_deref(), Some("[::1]:80"));
+    assert_eq!(listener.proxy_protocol_from, ["10.0.0.1/32".parse().unwrap()]);
 }

@@ -57,6 +57,29 @@ pub(super) mod many {
     }
 }
 
+/// For `#[serde(with)]`: a value that may be missing. Its key also needs `skip_serializing_if`.
+pub(super) mod maybe {
+    use super::*;
+
+    pub(in crate::config) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        one::deserialize(from).map(Some)
+    }
+
+    pub(in crate::config) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => one::serialize(value, to),
+            None => to.serialize_none(),
+        }
+    }
+}
+
 struct Text<T>(T);
 
 impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {

@@ -1,29 +1,58 @@
 //! Which addresses come of a configuration on a given host, and which of them clients and peers are told.
 
+use super::ice_servers::{turn_url, turns_url};
 use crate::config::{
     Config,
     address::ListenAddress,
     checked::{External, Relay},
+    choice::Transport,
 };
 use crate::net::ports::RelayAddress;
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 /// The addresses of a server: where it listens, where it relays from, and what that is called outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Advert {
-    /// One socket address for each local address a listener stands for, each once.
-    pub listeners: Vec<SocketAddr>,
+    /// One for each local address a listener stands for, each once.
+    pub listeners: Vec<Listening>,
     /// The addresses to relay from.
     pub relays: Vec<RelayAddress>,
+}
+
+/// A socket address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Where.
+    pub address: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
+    /// The number of the configured listener that it comes from.
+    pub listener: usize,
+}
+
+/// As `--listen` takes it.
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.transport, self.address)
+    }
 }
 
 impl Advert {
     /// What `config` means on a host that has the addresses `host`.
     pub fn of(config: &Config, host: &[IpAddr]) -> Self {
-        let mut listeners = Vec::new();
-        for address in config.listeners.iter().flat_map(|listener| expand(*listener, host)) {
-            if !listeners.contains(&address) || address.port() == 0 {
-                listeners.push(address);
+        let mut listeners: Vec<Listening> = Vec::new();
+        for (at, listener) in config.listeners.iter().enumerate() {
+            let transport = listener.transport;
+            for address in expand(listener.address, host) {
+                let is_known = |other: &Listening| {
+                    other.address == address && other.transport.is_stream() == transport.is_stream()
+                };
+                if address.port() == 0 || !listeners.iter().any(is_known) {
+                    listeners.push(Listening { address, transport, listener: at });
+                }
             }
         }
         let advertised =
@@ -31,15 +60,38 @@ impl Advert {
         Self { listeners, relays: relay_addresses(&config.relay, host).into_iter().map(advertised).collect() }
     }
 
-    /// The addresses for a client's configuration, as seen from outside: one for each family, since each one more
-    /// only makes ICE slower. Loopback counts only when there is nothing else.
-    pub fn client_addresses(&self, external: &External) -> Vec<SocketAddr> {
+    /// The URLs for a client's configuration: over UDP, then TCP, then TLS, which needs a name that the certificate
+    /// has, since browsers check it.
+    pub fn client_urls(&self, external: &External, tls_name: Option<&str>) -> Vec<String> {
+        let plain = |protocol, fits: fn(Transport) -> bool| {
+            let addresses = self.client_addresses(external, fits);
+            addresses.into_iter().map(move |address| turn_url(address, protocol))
+        };
+        let mut urls: Vec<String> = plain("udp", |transport| transport == Transport::Udp)
+            .chain(plain("tcp", |transport| matches!(transport, Transport::Tcp | Transport::Auto)))
+            .collect();
+        for address in self.client_addresses(external, Transport::is_tls) {
+            let url = match tls_name {
+                Some(name) => turns_url(&format!("{name}:{}", address.port())),
+                None => turns_url(&address.to_string()),
+            };
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        urls
+    }
+
+    /// The addresses of listeners that `fits` is true of, as seen from outside: one for each family, since each one
+    /// more only makes ICE slower. Loopback counts only when there is nothing else.
+    fn client_addresses(&self, external: &External, fits: fn(Transport) -> bool) -> Vec<SocketAddr> {
         let outside =
             |address: &SocketAddr| SocketAddr::new(external.advertised(address.ip()), address.port());
+        let listeners = || self.listeners.iter().filter(|listener| fits(listener.transport));
         let pick = |v4: bool, loopback: bool| {
             let fits =
                 |address: &&SocketAddr| address.is_ipv4() == v4 && address.ip().is_loopback() == loopback;
-            self.listeners.iter().find(fits).map(outside)
+            listeners().map(|listener| &listener.address).find(fits).map(outside)
         };
         let real: Vec<_> = [pick(true, false), pick(false, false)].into_iter().flatten().collect();
         if real.is_empty() {
@@ -114,15 +166,19 @@ mod tests {
         let cases = [
             (
                 r#"[{ address = ":3478" }]"#,
-                "127.0.0.1:3478 [::1]:3478 10.0.0.5:3478 172.17.0.1:3478 [2001:db8::5]:3478",
+                "udp:127.0.0.1:3478 udp:[::1]:3478 udp:10.0.0.5:3478 udp:172.17.0.1:3478 udp:[2001:db8::5]:3478",
             ),
-            (r#"[{ address = "0.0.0.0:53" }]"#, "127.0.0.1:53 10.0.0.5:53 172.17.0.1:53"),
-            (r#"[{ address = "[::]:53" }]"#, "[::1]:53 [2001:db8::5]:53"),
-            (r#"[{ address = "10.0.0.5:1" }, { address = "10.0.0.5:2" }]"#, "10.0.0.5:1 10.0.0.5:2"),
+            (r#"[{ address = "0.0.0.0:53" }]"#, "udp:127.0.0.1:53 udp:10.0.0.5:53 udp:172.17.0.1:53"),
+            (r#"[{ address = "[::]:53", transport = "tcp" }]"#, "tcp:[::1]:53 tcp:[2001:db8::5]:53"),
+            (r#"[{ address = "10.0.0.5:1" }, { address = "10.0.0.5:2" }]"#, "udp:10.0.0.5:1 udp:10.0.0.5:2"),
+            (
+                r#"[{ address = "10.0.0.5:1" }, { address = "10.0.0.5:1", transport = "tcp" }]"#,
+                "udp:10.0.0.5:1 tcp:10.0.0.5:1",
+            ),
         ];
         for (listener, expected) in cases {
             let (advert, _) = advert(&[("listener", listener)], &HOST);
-            let shown: Vec<_> = advert.listeners.iter().map(SocketAddr::to_string).collect();
+            let shown: Vec<_> = advert.listeners.iter().map(Listening::to_string).collect();
             assert_eq!(shown.join(" "), expected, "{listener}");
         }
     }
@@ -177,9 +233,30 @@ mod tests {
         ];
         for (external, host, expected) in cases {
             let (advert, config) = advert(&[("relay.external", &format!("{external:?}"))], host);
-            let shown = advert.client_addresses(&config.relay.external);
+            let shown = advert.client_addresses(&config.relay.external, |transport| !transport.is_stream());
             let shown: Vec<_> = shown.iter().map(SocketAddr::to_string).collect();
             assert_eq!(shown.join(" "), *expected);
         }
+    }
+
+    #[test]
+    fn clients_are_told_every_transport_and_tls_by_name() {
+        let certificate = ("tls.certificate", r#"[{ chain = "c", key = "k" }]"#);
+        let listeners = |text| advert(&[("listener", text), certificate], &["10.0.0.5", "2001:db8::5"]);
+        let (all, config) = listeners(
+            r#"[{ address = "0.0.0.0:3478" }, { address = "0.0.0.0:3478", transport = "tcp" },
+                { address = ":5349", transport = "tls" }]"#,
+        );
+        let plain = ["turn:10.0.0.5:3478?transport=udp", "turn:10.0.0.5:3478?transport=tcp"];
+        let named = all.client_urls(&config.relay.external, Some("turn.example.org"));
+        assert_eq!(named, [&plain[..], &["turns:turn.example.org:5349?transport=tcp"]].concat());
+        let unnamed = all.client_urls(&config.relay.external, None);
+        let turns = ["turns:10.0.0.5:5349?transport=tcp", "turns:[2001:db8::5]:5349?transport=tcp"];
+        assert_eq!(unnamed, [&plain[..], &turns].concat());
+        let (auto, config) = listeners(r#"[{ address = "10.0.0.5:443", transport = "auto" }]"#);
+        assert_eq!(
+            auto.client_urls(&config.relay.external, Some("x")),
+            ["turn:10.0.0.5:443?transport=tcp", "turns:x:443?transport=tcp"]
+        );
     }
 }

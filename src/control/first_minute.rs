@@ -1,8 +1,8 @@
 //! What somebody is told who has just started the server without a configuration.
 
 use super::{
-    advert::Advert,
-    ice_servers::{IceServers, turn_url},
+    advert::{Advert, Listening},
+    ice_servers::IceServers,
     utc::Utc,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     },
     config::Config,
 };
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, net::SocketAddr, path::Path};
 
 /// How long the credential that is printed at start is good for.
 pub const CREDENTIAL_TTL_S: u64 = 86_400;
@@ -35,16 +35,15 @@ pub fn first_minute(
 ) -> FirstMinute {
     let expiry = unix_now + CREDENTIAL_TTL_S;
     let (username, password) = RestSecret::new(secret.1).mint("first-minute", expiry, Separator::default());
-    let addresses = advert.client_addresses(&config.relay.external);
-    let urls: Vec<String> = addresses.into_iter().map(turn_url).collect();
+    let urls = advert.client_urls(&config.relay.external, None);
     let ice_servers =
         IceServers { urls: &urls, username: &username, credential: password.expose() }.to_string();
     FirstMinute { text: describe(config, advert, secret.0, expiry), ice_servers }
 }
 
 fn describe(config: &Config, advert: &Advert, secret_path: &Path, expiry: u64) -> String {
-    let mut text = format!("Turnbridge {} serves STUN and TURN over UDP.\n", env!("CARGO_PKG_VERSION"));
-    let listeners: Vec<String> = advert.listeners.iter().map(ToString::to_string).collect();
+    let mut text = format!("Turnbridge {} serves STUN and TURN.\n", env!("CARGO_PKG_VERSION"));
+    let listeners = by_address(&advert.listeners);
     let relays = advert.relays.iter().map(|relay| match relay.external == relay.bind {
         true => relay.bind.to_string(),
         false => format!("{} (behind {})", relay.bind, relay.external),
@@ -64,6 +63,18 @@ fn describe(config: &Config, advert: &Advert, secret_path: &Path, expiry: u64) -
     text
 }
 
+/// "127.0.0.1:3478 (udp, tcp)": each address once.
+fn by_address(listeners: &[Listening]) -> Vec<String> {
+    let mut addresses: Vec<(SocketAddr, String)> = Vec::new();
+    for Listening { address, transport, .. } in listeners {
+        match addresses.iter_mut().find(|(known, _)| known == address) {
+            Some((_, transports)) => transports.push_str(&format!(", {transport}")),
+            None => addresses.push((*address, transport.to_string())),
+        }
+    }
+    addresses.iter().map(|(address, transports)| format!("{address} ({transports})")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,8 +90,8 @@ mod tests {
         assert_eq!(
             told.text,
             format!(
-                "Turnbridge {} serves STUN and TURN over UDP.
-  listens on  127.0.0.1:3478, 192.0.2.5:3478
+                "Turnbridge {} serves STUN and TURN.
+  listens on  127.0.0.1:3478 (udp, tcp), 192.0.2.5:3478 (udp, tcp)
   relays from 192.0.2.5, ports 49152-65535
   secret      /state/secret
 For RTCPeerConnection, with a credential that is good for a day (until 2025-10-10T08:53:20Z):",
@@ -90,6 +101,7 @@ For RTCPeerConnection, with a credential that is good for a day (until 2025-10-1
         let json: serde_json::Value = serde_json::from_str(&told.ice_servers).unwrap();
         let server = &json["iceServers"][0];
         assert_eq!(server["urls"][0], "turn:192.0.2.5:3478?transport=udp");
+        assert_eq!(server["urls"][1], "turn:192.0.2.5:3478?transport=tcp");
         assert_eq!(server["username"], "1760086400:first-minute");
         let password = RestSecret::new(&secret).password("1760086400:first-minute");
         assert_eq!(server["credential"], password.expose());

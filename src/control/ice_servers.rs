@@ -14,9 +14,14 @@ pub struct IceServers<'a> {
     pub credential: &'a str,
 }
 
-/// The URL of a listener, for UDP.
-pub fn turn_url(address: SocketAddr) -> String {
-    format!("turn:{address}?transport=udp")
+/// The URL of a listener, for "udp" or "tcp" (RFC 7065).
+pub fn turn_url(address: SocketAddr, transport: &str) -> String {
+    format!("turn:{address}?transport={transport}")
+}
+
+/// The URL of a TLS listener at `host:port`.
+pub fn turns_url(host: &str) -> String {
+    format!("turns:{host}?transport=tcp")
 }
 
 impl fmt::Display for IceServers<'_> {
@@ -44,7 +49,8 @@ mod tests {
 
     #[test]
     fn the_json_has_the_shape_browsers_take() {
-        let urls = ["192.0.2.1:3478", "[2001:db8::1]:3478"].map(|address| turn_url(address.parse().unwrap()));
+        let urls =
+            ["192.0.2.1:3478", "[2001:db8::1]:3478"].map(|address| turn_url(address.parse().unwrap(), "udp"));
         let servers = IceServers { urls: &urls, username: "1:a\"b", credential: "x+/=" };
         assert_eq!(
             servers.to_string(),

@@ -1,6 +1,6 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
-use super::advert::Advert;
+use super::advert::{Advert, Listening};
 use super::events::EventLog;
 use super::settings::settings;
 use super::tide::Tide;
@@ -166,10 +166,13 @@ fn start_workers(
         receive: usize::try_from(config.server.receive_buffer).ok(),
         send: usize::try_from(config.server.send_buffer).ok(),
     };
-    let groups = open_listeners(&advert.listeners, count, buffers).map_err(ServeError::Listen)?;
+    advert.listeners.retain(|listener| !listener.transport.is_stream());
+    let addresses: Vec<_> = advert.listeners.iter().map(|listener| listener.address).collect();
+    let groups = open_listeners(&addresses, count, buffers).map_err(ServeError::Listen)?;
     // Where port 0 was asked for, this is where the port becomes known.
     if let Some(group) = groups.first() {
-        advert.listeners = group.iter().map(Listener::address).collect();
+        let bound = group.iter().map(Listener::address).zip(&advert.listeners);
+        advert.listeners = bound.map(|(address, wanted)| Listening { address, ..*wanted }).collect();
     }
     let parts = Parts {
         settings: Arc::new(settings(&config, &advert, &host, count)),

@@ -66,9 +66,9 @@ fn budget(budget: Option<Budget>) -> Rate {
 
 /// Our own relay addresses may be reached, as bound and as seen from outside; what this host listens on may not.
 fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
-    let outside = |address: &SocketAddr| {
-        SocketAddr::new(config.relay.external.advertised(address.ip()), address.port())
-    };
+    let outside =
+        |address: SocketAddr| SocketAddr::new(config.relay.external.advertised(address.ip()), address.port());
+    let listeners = advert.listeners.iter().map(|listener| listener.address);
     PeerRules {
         allow: config.peers.allow.clone(),
         deny: config.peers.deny.clone(),
@@ -76,7 +76,7 @@ fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
         relay_addresses: advert.relays.iter().flat_map(|relay| [relay.bind, relay.external]).collect(),
         relay_ports: config.relay.ports.ports(),
         host_addresses: host.to_vec(),
-        services: advert.listeners.iter().flat_map(|listener| [*listener, outside(listener)]).collect(),
+        services: listeners.flat_map(|address| [address, outside(address)]).collect(),
     }
 }
 

@@ -9,6 +9,9 @@ use crate::wire::{AttributeType, Class, Header, Message, Method, Writer};
 /// No answer is longer: the longest has a realm of 763 bytes, a nonce and a handful of short attributes.
 const ANSWER_MAX: usize = 1024;
 
+/// Padding makes the answer two fragments where the MTU is 1500, as it is nearly everywhere (RFC 5780 §6.1).
+pub(super) const PADDING_MAX: usize = 1500;
+
 /// The name in SOFTWARE. No version: it would tell strangers which holes to try.
 const SOFTWARE: &[u8] = b"Turnbridge";
 
@@ -59,6 +62,16 @@ impl Addressee {
         self.send(Class::Success, proof, out, attributes);
     }
 
+    /// Sends a success answer that may be longer than others are: padding is in it.
+    pub(super) fn succeed_at_length(
+        &self,
+        out: Sink<'_, '_>,
+        attributes: impl for<'b> FnOnce(Writer<'b>) -> Writer<'b>,
+    ) {
+        let mut buffer = [0; ANSWER_MAX + PADDING_MAX];
+        self.send_in(&mut buffer, Class::Success, Proof::None, out, attributes);
+    }
+
     /// Sends an error answer. Its reason phrase and further attributes go to authenticated clients only, so that
     /// nobody else can draw long answers.
     pub(super) fn refuse(
@@ -82,8 +95,18 @@ impl Addressee {
         out: Sink<'_, '_>,
         attributes: impl for<'b> FnOnce(Writer<'b>) -> Writer<'b>,
     ) {
-        let mut buffer = [0; ANSWER_MAX];
-        let mut writer = attributes(Writer::new(&mut buffer, self.header.answer(class)));
+        self.send_in(&mut [0; ANSWER_MAX], class, proof, out, attributes);
+    }
+
+    fn send_in(
+        &self,
+        buffer: &mut [u8],
+        class: Class,
+        proof: Proof<'_>,
+        out: Sink<'_, '_>,
+        attributes: impl for<'b> FnOnce(Writer<'b>) -> Writer<'b>,
+    ) {
+        let mut writer = attributes(Writer::new(buffer, self.header.answer(class)));
         if let Proof::Key(key, seal) = proof {
             // RFC 8656 §5: SHOULD in answers to Allocate and Refresh.
             if matches!(self.header.method, Method::ALLOCATE | Method::REFRESH) {

@@ -3,6 +3,7 @@
 use super::allocation::UserName;
 use super::answer::{Proof, Seal, Sink};
 use super::event::Event;
+use super::five_tuple::FiveTuple;
 use super::nonce::{NonceCheck, SecurityFeatures};
 use super::output::Output;
 use super::refusal::{Denial, Refusal};
@@ -72,6 +73,15 @@ impl Unproven {
             None => 1,
         }
     }
+}
+
+/// What a request that proves nothing draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reply {
+    Answer,
+    /// An answer, and the end of the connection.
+    Last,
+    Nothing,
 }
 
 /// Who the request says it comes from.
@@ -230,23 +240,50 @@ impl Relay {
             let method = request.addressee.header.method;
             out(Output::Event(Event::Refused { client, user, method, denial, peer: None }));
         }
-        if !self.may_challenge(client, unproven.cost(), now) {
+        let reply = self.reply_to(now, client, unproven);
+        if reply == Reply::Nothing {
+            self.counters.suppressed += 1;
             return;
         }
         self.counters.refusals += 1;
-        if unproven.refusal == Refusal::BadRequest {
+        self.challenge(now, request, unproven.refusal, out);
+        if reply == Reply::Last {
+            out(Output::CloseClient { client });
+        }
+    }
+
+    /// What a request that proves nothing may draw. Over UDP its source may be forged, so that a budget bounds what
+    /// anybody can make us send there. A connection has no forged end: it always gets its answer, challenges cost
+    /// nothing, and whoever has spent the budget on wrong passwords needs another connection for the next one.
+    fn reply_to(&mut self, now: Now, client: FiveTuple, unproven: Unproven) -> Reply {
+        match unproven.denial {
+            // Whoever knows the password, be it expired, is not guessing.
+            None | Some(Denial::CredentialExpired { .. }) if client.is_stream() => Reply::Answer,
+            _ if self.charge(client, unproven.cost(), now) => Reply::Answer,
+            _ if client.is_stream() => Reply::Last,
+            _ => Reply::Nothing,
+        }
+    }
+
+    /// Answers with an error that asks for credentials.
+    fn challenge(&mut self, now: Now, request: &Request<'_>, refusal: Refusal, out: Sink<'_, '_>) {
+        let client = request.addressee.client;
+        if refusal == Refusal::BadRequest {
             // RFC 8489 §9.2.4: a 400 carries neither realm nor nonce.
-            request.addressee.refuse(unproven.refusal, Proof::None, out, |writer| writer);
+            request.addressee.refuse(refusal, Proof::None, out, |writer| writer);
             return;
         }
-        // A request with nothing in it is no client's: every TURN request has an attribute.
-        let is_bare = request.message.attributes().next().is_none() && request.message.integrity().is_none();
+        // A request with nothing in it is no client's: every TURN request has an attribute. Over a connection it
+        // harms nobody.
+        let is_bare = request.message.attributes().next().is_none()
+            && request.message.integrity().is_none()
+            && !client.is_stream();
         let nonce = match is_bare {
             true => self.nonces.issue_short(client.client(), now.mono),
             false => self.nonces.issue(client.client(), self.features(), now.mono),
         };
         let (realm, offered) = (self.authenticator.realm(), self.offered_algorithms());
-        request.addressee.refuse(unproven.refusal, Proof::None, out, |writer: Writer<'_>| {
+        request.addressee.refuse(refusal, Proof::None, out, |writer: Writer<'_>| {
             let writer = writer
                 .attribute(AttributeType::REALM, realm.as_bytes())
                 .attribute(AttributeType::NONCE, nonce.as_bytes());

@@ -42,7 +42,7 @@ pub enum DropReason {
     Forbidden,
     /// The allocation's or the server's bandwidth is used up.
     Bandwidth,
-    /// Too long to be wrapped for the client.
+    /// Too long to be wrapped for the client, or for a datagram to the peer.
     TooLong,
 }
 

@@ -24,6 +24,10 @@ use crate::wire::{
 
 /// The most that fits into one UDP datagram over IPv4.
 const DATAGRAM_MAX: usize = 65_507;
+/// The same over IPv6, without jumbograms.
+const DATAGRAM_MAX_V6: usize = 65_527;
+/// The longest STUN message: the header, and a length that is a multiple of four in 16 bits.
+const MESSAGE_MAX: usize = Header::LENGTH + 65_532;
 
 impl Relay {
     /// ChannelData from a client.
@@ -53,6 +57,10 @@ impl Relay {
         }
         let payload = frame.payload;
         let length = payload.len();
+        if length > most_to(family) {
+            allocation.traffic.up.dropped += 1;
+            return self.counters.drop_one(DropReason::TooLong);
+        }
         if !admit(Direction::Up, allocation, &mut self.bandwidth, &self.settings, length, now.mono) {
             return self.counters.drop_one(DropReason::Bandwidth);
         }
@@ -87,18 +95,21 @@ impl Relay {
             return self.counters.drop_one(DropReason::TooLong);
         };
         let mut head = [0; DATA_HEAD_MAX];
-        let (head, padding) = match allocation.channels.number(peer, now.mono) {
+        let is_stream = allocation.client.is_stream();
+        // 0 to 3, whatever the length.
+        let padding = (length.wrapping_neg() % 4).to_be_bytes()[1];
+        let (head, padding, most) = match allocation.channels.number(peer, now.mono) {
             Some(channel) => {
                 head[..4].copy_from_slice(&channel_head(channel, length));
-                (&head[..4], 0)
+                // A stream must stay aligned, while a datagram's end is plain (RFC 8656 §12.5).
+                if is_stream { (&head[..4], padding, usize::MAX) } else { (&head[..4], 0, DATAGRAM_MAX) }
             }
             None => {
                 let used = data_indication_head(&mut head, self.transactions.next(), peer, length);
-                // 0 to 3, whatever the length.
-                (&head[..used], (length.wrapping_neg() % 4).to_be_bytes()[1])
+                (&head[..used], padding, if is_stream { MESSAGE_MAX } else { DATAGRAM_MAX })
             }
         };
-        if head.len() + bytes.len() + usize::from(padding) > DATAGRAM_MAX {
+        if head.len() + bytes.len() + usize::from(padding) > most {
             allocation.traffic.down.dropped += 1;
             return self.counters.drop_one(DropReason::TooLong);
         }
@@ -112,7 +123,9 @@ impl Relay {
     /// A Send indication: the way before, or without, a channel (RFC 8656 §11.2). It is never answered.
     pub(super) fn send_indication<'a>(&mut self, now: Now, request: &Request<'a>, out: Sink<'_, 'a>) {
         let message = &request.message;
-        if !UnknownAttributes::of(message, self.settings.dont_fragment).list().is_empty() {
+        let dont_fragment = self.settings.dont_fragment;
+        let can_be_done = |kind| dont_fragment || kind != AttributeType::DONT_FRAGMENT;
+        if !UnknownAttributes::of(message, can_be_done).list().is_empty() {
             return self.counters.drop_one(DropReason::Malformed);
         }
         let peer = message.get(AttributeType::XOR_PEER_ADDRESS).and_then(|value| request.decode_peer(value));
@@ -131,13 +144,19 @@ impl Relay {
             allocation.traffic.up.dropped += 1;
             return self.counters.drop_one(DropReason::Forbidden);
         }
+        if data.len() > most_to(family) {
+            allocation.traffic.up.dropped += 1;
+            return self.counters.drop_one(DropReason::TooLong);
+        }
         if !admit(Direction::Up, allocation, &mut self.bandwidth, &self.settings, data.len(), now.mono) {
             return self.counters.drop_one(DropReason::Bandwidth);
         }
         self.counters.up.count(data.len());
-        // Where either side is IPv6, the attribute MUST be ignored (RFC 8656 §13).
-        let is_ipv4 = family == Family::V4 && request.addressee.client.client().is_ipv4();
-        let dont_fragment = is_ipv4 && message.has(AttributeType::DONT_FRAGMENT);
+        // Between datagrams the attribute MUST be ignored where either side is IPv6 (RFC 8656 §13); out of a stream it
+        // is all there is to rely on (§13, §15).
+        let client = request.addressee.client;
+        let is_ipv4 = family == Family::V4 && client.client().is_ipv4();
+        let dont_fragment = (is_ipv4 || client.is_stream()) && message.has(AttributeType::DONT_FRAGMENT);
         let relay = RelayId { allocation: id, family };
         out(Output::ToPeer { relay, peer, bytes: data, dont_fragment });
     }
@@ -167,6 +186,15 @@ impl Relay {
         if let Ok(bytes) = indication {
             out(Output::ToClient { client: allocation.client, head: bytes, payload: &[], padding: 0 });
         }
+    }
+}
+
+/// The longest payload that can be sent to a peer of this family.
+#[inline]
+const fn most_to(family: Family) -> usize {
+    match family {
+        Family::V4 => DATAGRAM_MAX,
+        Family::V6 => DATAGRAM_MAX_V6,
     }
 }
 

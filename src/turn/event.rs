@@ -65,6 +65,8 @@ pub enum EndReason {
     Released,
     /// The client stopped refreshing it.
     Expired,
+    /// The client's connection is closed.
+    Disconnected,
     /// The server stops, or an operator ended it.
     Stopped,
 }
@@ -75,6 +77,7 @@ impl EndReason {
         match self {
             Self::Released => "released",
             Self::Expired => "expired",
+            Self::Disconnected => "disconnected",
             Self::Stopped => "stopped",
         }
     }

@@ -101,6 +101,12 @@ impl FiveTuple {
         }
     }
 
+    /// Whether the client talks over a connection: it cannot pretend to be somebody else, and is gone when that is.
+    #[inline]
+    pub fn is_stream(self) -> bool {
+        self.listener().is_stream()
+    }
+
     /// The listener the client talks to.
     #[inline]
     pub fn listener(self) -> ListenerId {

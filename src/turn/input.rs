@@ -8,11 +8,11 @@ use super::output::{RelayId, ReservationToken};
 /// Everything that can happen to the relay. Time comes beside it; it is never read inside.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// A datagram arrived on a listener.
+    /// A datagram arrived on a listener, or a message over a connection to one.
     FromClient {
         /// Who sent it, and on which listener.
         client: FiveTuple,
-        /// The whole datagram.
+        /// The whole datagram; of a stream one whole message, the padding of ChannelData left off or not.
         bytes: &'a [u8],
     },
     /// A datagram arrived on a relay socket.
@@ -39,6 +39,11 @@ pub enum Input<'a> {
         peer: SocketAddr,
         /// What the ICMP packet said.
         icmp: Icmp,
+    },
+    /// The connection of a client over TCP or TLS is closed, by whomever.
+    ClientGone {
+        /// Whose it was.
+        client: FiveTuple,
     },
 }
 

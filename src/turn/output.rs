@@ -11,8 +11,8 @@ use crate::wire::ChannelNumber;
 /// never copied; `'s` lasts only for the call-back.
 #[derive(Clone, Copy, Debug)]
 pub enum Output<'a, 's> {
-    /// Send a datagram to a client from the listener it talks to: `head`, `payload`, and `padding` zero
-    /// bytes. Answers are all head, ChannelData has a head of four bytes.
+    /// Send a datagram to a client from the listener it talks to, or a message over its connection: `head`,
+    /// `payload`, and `padding` zero bytes. Answers are all head, ChannelData has a head of four bytes.
     ToClient {
         /// Whom to send it to.
         client: FiveTuple,
@@ -22,6 +22,12 @@ pub enum Output<'a, 's> {
         payload: &'a [u8],
         /// Zero bytes behind the payload, at most three.
         padding: u8,
+    },
+    /// Close the connection of a stream client as soon as what it was sent before is out, and say so with
+    /// [`super::Input::ClientGone`].
+    CloseClient {
+        /// Whose.
+        client: FiveTuple,
     },
     /// Send a datagram to a peer from a relay socket.
     ToPeer {

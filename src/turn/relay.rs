@@ -22,7 +22,7 @@ use super::table::Allocations;
 use super::time::{Millis, Now};
 use super::transaction::TransactionIds;
 use crate::auth::Authenticator;
-use crate::wire::{Class, Kind, Message, Method, kind};
+use crate::wire::{AttributeType, Class, Kind, Message, Method, kind};
 
 /// What several relays share, and the randomness that none of them has of its own.
 #[derive(Clone, Debug)]
@@ -92,6 +92,7 @@ impl Relay {
             Input::PeerUnreachable { relay, peer, icmp } => {
                 self.peer_unreachable(now, relay, peer, icmp, out);
             }
+            Input::ClientGone { client } => self.client_gone(now, client, out),
         }
     }
 
@@ -168,6 +169,14 @@ impl Relay {
         }
     }
 
+    /// A connection is closed. Nobody can speak for its allocation again, and its 5-tuple may be somebody else's in the
+    /// next moment, so the allocation ends now and not with its lifetime (RFC 8656 §3.2: it is its 5-tuple's).
+    fn client_gone(&mut self, now: Now, client: FiveTuple, out: Sink<'_, '_>) {
+        if let Some((id, _)) = self.table.by_client(client) {
+            self.end(now.mono, id, EndReason::Disconnected, out);
+        }
+    }
+
     /// The allocation a request is about, once its sender has proved to be its owner (RFC 8656 §5).
     pub(super) fn owned_allocation(
         &mut self,
@@ -221,8 +230,12 @@ impl Relay {
         authenticated: &Authenticated,
         out: Sink<'_, '_>,
     ) -> bool {
-        let dont_fragment = self.settings.dont_fragment && !request.is_translated_to_ipv6();
-        let unknown = UnknownAttributes::of(&request.message, dont_fragment);
+        // Over a stream nothing arrives that has a DF bit, so there is nothing to translate (RFC 8656 §15).
+        let is_stream = request.addressee.client.is_stream();
+        let dont_fragment = self.settings.dont_fragment && (is_stream || !request.is_translated_to_ipv6());
+        let unknown = UnknownAttributes::of(&request.message, |kind| {
+            dont_fragment || kind != AttributeType::DONT_FRAGMENT
+        });
         if unknown.list().is_empty() {
             return false;
         }
@@ -233,25 +246,27 @@ impl Relay {
         true
     }
 
-    /// Whether a source may draw one more unauthenticated answer.
-    pub(super) fn may_challenge(&mut self, client: FiveTuple, cost: u64, now: Now) -> bool {
-        let rate = self.settings.challenge_budget;
-        let may = self.challenges.take(client.client().ip(), cost, rate, now.mono);
-        self.counters.suppressed += u64::from(!may);
-        may
+    /// Takes the cost of an unauthenticated answer from its source's budget, if it has that much.
+    pub(super) fn charge(&mut self, client: FiveTuple, cost: u64, now: Now) -> bool {
+        self.challenges.take(client.client().ip(), cost, self.settings.challenge_budget, now.mono)
     }
 
-    /// Gives the cost of a challenge back to who has met it.
+    /// Gives the cost of a challenge back to who has met it. Over a connection it has cost nothing.
     pub(super) fn refund_challenge(&mut self, client: FiveTuple) {
-        self.challenges.refund(client.client().ip(), 1, self.settings.challenge_budget);
+        if !client.is_stream() {
+            self.challenges.refund(client.client().ip(), 1, self.settings.challenge_budget);
+        }
     }
 
     /// Whether a source may draw one more Binding answer.
-    pub(super) fn may_bind(&mut self, client: FiveTuple, now: Now) -> bool {
+    pub(super) fn may_bind(&mut self, client: FiveTuple, cost: u64, now: Now) -> bool {
         let source = client.client().ip();
-        // Nobody outside this host can pretend to be inside.
-        let may =
-            source.is_loopback() || self.bindings.take(source, 1, self.settings.binding_budget, now.mono);
+        let rate = self.settings.binding_budget;
+        // What costs more than can be saved up could never be had.
+        let cost = cost.min(rate.burst);
+        // Nobody outside this host can pretend to be inside, and nobody at all to be the end of a connection.
+        let is_genuine = client.is_stream() || source.is_loopback();
+        let may = is_genuine || self.bindings.take(source, cost, rate, now.mono);
         self.counters.suppressed += u64::from(!may);
         may
     }

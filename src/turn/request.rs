@@ -99,12 +99,12 @@ impl UnknownAttributes {
     /// More than these are not listed: a message full of nonsense draws no long answer.
     const MAX: usize = 16;
 
-    /// Those of a message; DONT-FRAGMENT is one of them where it cannot be done (RFC 8656 §7.2, §11.2).
-    pub(super) fn of(message: &Message<'_>, dont_fragment: bool) -> Self {
+    /// Those of a message. What is known but cannot be done is one of them too (RFC 8656 §7.2, §11.2).
+    pub(super) fn of(message: &Message<'_>, can_be_done: impl Fn(AttributeType) -> bool) -> Self {
         let mut unknown = Self { list: [AttributeType(0); Self::MAX], length: 0 };
         for attribute in message.attributes() {
             let kind = attribute.kind;
-            let understood = kind.is_understood() && (dont_fragment || kind != AttributeType::DONT_FRAGMENT);
+            let understood = kind.is_understood() && can_be_done(kind);
             if kind.is_comprehension_required() && !understood && !unknown.list().contains(&kind) {
                 unknown.push(kind);
             }
@@ -118,7 +118,7 @@ impl UnknownAttributes {
     }
 
     /// Adds one, if there is room.
-    pub(super) fn push(&mut self, kind: AttributeType) {
+    fn push(&mut self, kind: AttributeType) {
         if let Some(place) = self.list.get_mut(self.length) {
             *place = kind;
             self.length += 1;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bucket::Rate;
+use super::nat_discovery::NatDiscovery;
 use super::peers::{PeerPolicy, PeerRules};
 use super::quota::AllocationLimits;
 use crate::wire::ChannelNumber;
@@ -34,12 +35,15 @@ pub struct Settings {
     /// Payload bytes in each direction of all allocations of this relay together.
     pub bandwidth: Option<Rate>,
     /// Unauthenticated error answers to one source. A challenge costs 1, a wrong password
-    /// [`WRONG_PASSWORD_COST`]; meeting the challenge gives its cost back.
+    /// [`WRONG_PASSWORD_COST`]; meeting the challenge gives its cost back. Over a connection only the wrong password
+    /// costs anything.
     pub challenge_budget: Rate,
-    /// Binding answers to one source; loopback has no limit, because nobody outside can pretend to be it.
+    /// Binding answers to one source over UDP; loopback has no limit, because nobody outside can pretend to be it.
     pub binding_budget: Rate,
     /// Who may be relayed to.
     pub peers: PeerPolicy,
+    /// Where clients may find out what their NAT does.
+    pub nat_discovery: NatDiscovery,
 }
 
 /// A wrong password is no accident of a crowd behind one address, so it exhausts the budget sooner.
@@ -61,6 +65,7 @@ impl Default for Settings {
             challenge_budget: Rate { per_second: 100, burst: 1000 },
             binding_budget: Rate { per_second: 2000, burst: 4000 },
             peers: PeerPolicy::new(PeerRules::default()),
+            nat_discovery: NatDiscovery::default(),
         }
     }
 }

@@ -27,10 +27,14 @@ macro_rules! attributes {
 }
 
 attributes! {
-    /// The client's address in clear, for RFC 3489 clients alone (RFC 8489 §14.1).
+    /// The client's address in clear, for RFC 3489 clients and NAT discovery (RFC 8489 §14.1).
     MAPPED_ADDRESS = 0x0001;
     /// Asks for an answer from another address or port (RFC 5780 §7.2).
     CHANGE_REQUEST = 0x0003;
+    /// Where the answer to an RFC 3489 client leaves from (RFC 3489 §11.2.5).
+    SOURCE_ADDRESS = 0x0004;
+    /// Where it would leave from if address and port were changed (RFC 3489 §11.2.3).
+    CHANGED_ADDRESS = 0x0005;
     /// RFC 8489 §14.3.
     USERNAME = 0x0006;
     /// HMAC-SHA1 over what stands before it (RFC 8489 §14.5).
@@ -71,6 +75,10 @@ attributes! {
     XOR_MAPPED_ADDRESS = 0x0020;
     /// RFC 8656 §18.10.
     RESERVATION_TOKEN = 0x0022;
+    /// Makes a message long enough to be fragmented (RFC 5780 §7.6).
+    PADDING = 0x0026;
+    /// Asks for an answer to another port (RFC 5780 §7.5).
+    RESPONSE_PORT = 0x0027;
     /// RFC 8656 §18.11.
     ADDITIONAL_ADDRESS_FAMILY = 0x8000;
     /// RFC 8656 §18.12.
@@ -85,6 +93,10 @@ attributes! {
     ALTERNATE_SERVER = 0x8023;
     /// CRC-32 over what stands before it (RFC 8489 §14.7).
     FINGERPRINT = 0x8028;
+    /// Where the answer leaves from (RFC 5780 §7.3).
+    RESPONSE_ORIGIN = 0x802B;
+    /// Where it would leave from if address and port were changed (RFC 5780 §7.4).
+    OTHER_ADDRESS = 0x802C;
 }
 
 impl AttributeType {

@@ -79,8 +79,9 @@ impl Host {
         let listeners = server.listeners();
         assert!(listeners.iter().all(|listener| listener.port() == 3478), "{listeners:?}");
         assert!(listeners.iter().any(|listener| listener.ip().to_string() == self.address), "{listeners:?}");
-        let url = server.ice_servers()["iceServers"][0]["urls"].to_string();
-        assert!(url.contains(self.address) && !url.contains(','), "{url}");
+        let urls: Vec<String> =
+            serde_json::from_value(server.ice_servers()["iceServers"][0]["urls"].clone()).unwrap();
+        assert!(!urls.is_empty() && urls.iter().all(|url| url.contains(self.address)), "{urls:?}");
 
         let inside = |program: &str| {
             let mut command = home.command("nsenter");

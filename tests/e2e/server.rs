@@ -72,14 +72,22 @@ impl Server {
         self.process.err.lines().iter().map(parse).collect()
     }
 
-    /// Where it really listens.
+    /// Where it really listens for datagrams.
     pub(crate) fn listeners(&self) -> Vec<SocketAddr> {
+        self.listeners_over("udp")
+    }
+
+    /// Where it really listens over `transport`: "udp", "tcp", "tls" or "auto".
+    pub(crate) fn listeners_over(&self, transport: &str) -> Vec<SocketAddr> {
         self.wait_for("serving", |line| {
-            Some(line["listeners"].as_str()?.split(',').map(|address| address.parse().unwrap()).collect())
+            let all =
+                line["listeners"].as_str()?.split(',').map(|listener| listener.split_once(':').unwrap());
+            let these = all.filter(|(over, _)| *over == transport);
+            Some(these.map(|(_, address)| address.parse().unwrap()).collect())
         })
     }
 
-    /// Where it listens on one of its addresses.
+    /// Where it listens for datagrams on one of its addresses.
     pub(crate) fn at(&self, ip: &str) -> SocketAddr {
         let ip: IpAddr = ip.parse().unwrap();
         self.listeners().into_iter().find(|listener| listener.ip() == ip).unwrap()

@@ -98,9 +98,11 @@ const ANSWERS: &[(u16, &[u16])] = &[
 
 const DEEDS: &[&str] = &[
     "allocation",
+    "allocation without a connection",
     "channel data down",
     "channel down",
     "channel up",
+    "connection closed",
     "data indication",
     "dual allocation",
     "half of a dual allocation",

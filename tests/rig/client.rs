@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use turnbridge::auth::users::userhash;
 use turnbridge::auth::{Key, PasswordAlgorithm};
-use turnbridge::turn::{FiveTuple, ListenerId};
+use turnbridge::turn::{FiveTuple, ListenerId, Transport};
 use turnbridge::wire::{AttributeType, Class, Header, Method, TransactionId};
 
 use super::{Answer, Attr, addr, build, raw};
@@ -69,6 +69,11 @@ impl Client {
 
     pub(crate) fn with_scheme(self, scheme: Scheme) -> Self {
         Self { scheme, ..self }
+    }
+
+    /// The same over a connection.
+    pub(crate) fn over(self, transport: Transport) -> Self {
+        Self { listener: ListenerId::new(transport, 0), ..self }
     }
 
     pub(crate) fn tuple(&self) -> FiveTuple {

@@ -130,6 +130,11 @@ impl Rig {
         self.feed(Input::FromClient { client: client.tuple(), bytes })
     }
 
+    /// The client's connection is closed.
+    pub(crate) fn disconnect(&mut self, client: &Client) -> &Outs {
+        self.feed(Input::ClientGone { client: client.tuple() })
+    }
+
     /// A datagram from a peer to a relay address.
     pub(crate) fn receive(&mut self, relay: SocketAddr, peer: SocketAddr, bytes: &[u8]) -> &Outs {
         let relay = self.sockets.id(relay);

@@ -11,6 +11,7 @@ use super::{Answer, Sockets};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Out {
     ToClient { client: FiveTuple, bytes: Vec<u8> },
+    CloseClient(FiveTuple),
     ToPeer { from: SocketAddr, peer: SocketAddr, bytes: Vec<u8>, dont_fragment: bool },
     Opened(SocketAddr),
     Closed(SocketAddr),
@@ -38,6 +39,7 @@ impl Outs {
                 assert!(padding < 4, "padding reaches the next multiple of four");
                 Out::ToClient { client, bytes: [head, payload, &[0; 3][..usize::from(padding)]].concat() }
             }
+            Output::CloseClient { client } => Out::CloseClient(client),
             Output::ToPeer { relay, peer, bytes, dont_fragment } => {
                 Out::ToPeer { from: sockets.address(relay), peer, bytes: bytes.to_vec(), dont_fragment }
             }

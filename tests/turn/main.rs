@@ -1,4 +1,4 @@
-//! The TURN core against the words of RFC 8489 and RFC 8656, and against the rows of the threat table (ids like
+//! The TURN core against the words of RFC 8489, RFC 8656 and RFC 5780, and against the rows of the threat table (ids like
 //! P04 or A14). One file per topic; `docs/rfc-coverage.md` says which test shows which requirement.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks at few of many")]
@@ -16,7 +16,9 @@ mod edges;
 mod expiry;
 mod icmp;
 mod limits;
+mod nat_discovery;
 mod peers;
 mod permissions;
 mod refresh;
 mod reservations;
+mod streams;

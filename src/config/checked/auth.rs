@@ -8,7 +8,6 @@ use crate::{
     },
     config::{choice::ExpiryRule, error::Place, raw, secret_file},
 };
-use std::path::{Path, PathBuf};
 
 /// `[auth]`, checked.
 #[derive(Clone, Debug)]
@@ -88,7 +87,7 @@ fn secrets_from_files(raw: &raw::Auth, findings: &mut Findings<'_>) -> Found {
     let mut found = Vec::new();
     for (at, path) in raw.secret_files.iter().enumerate() {
         let key = format!("auth.secret_files[{at}]");
-        let path = beside_the_file(path, &key, findings);
+        let path = findings.beside_the_file(path, &key);
         match secret_file::read(&path) {
             Ok(file) => {
                 if file.world_readable {
@@ -103,14 +102,6 @@ fn secrets_from_files(raw: &raw::Auth, findings: &mut Findings<'_>) -> Found {
         }
     }
     found
-}
-
-/// A relative path in a file means beside that file, wherever the server was started from.
-fn beside_the_file(path: &Path, key: &str, findings: &Findings<'_>) -> PathBuf {
-    match (findings.source.place_of(key), findings.source.file_path().and_then(Path::parent)) {
-        (Place::Line { .. }, Some(directory)) => directory.join(path),
-        _ => path.to_owned(),
-    }
 }
 
 /// A secret that can be guessed lets everybody use the relay; HMAC-SHA1 itself needs no more than 20 bytes.

@@ -50,8 +50,9 @@ pub(super) fn check(raw: &raw::Relay, listeners: &[raw::Listener], findings: &mu
         }
     }
     for (at, listener) in listeners.iter().enumerate() {
+        // Relay ports are UDP ports; a TCP port of the same number is another one.
         let port = listener.address.port();
-        if raw.ports.ports().contains(&port) {
+        if !listener.transport.is_stream() && raw.ports.ports().contains(&port) {
             findings.warning(format!(
                 "port {port} of listener {} lies within relay.ports = \"{}\", so one relay port fewer can be used",
                 at + 1,

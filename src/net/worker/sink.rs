@@ -51,6 +51,8 @@ impl<'s> Sink<'_, 's> {
             }
             Output::OpenRelay { relay, client, port } => self.wishes.open.push((relay, client, port)),
             Output::CloseRelay { relay } => self.wishes.close.push(relay),
+            // Datagrams come from no connection.
+            Output::CloseClient { .. } => {}
             // There is no kernel path that could take a channel over.
             Output::ChannelUp { .. } | Output::ChannelDown { .. } => {}
             Output::Event(event) => (self.observer)(event),

@@ -53,6 +53,7 @@ impl Core for TinyCore {
                 let head = [b'U', high, low, icmp.kind, icmp.code];
                 out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
             }
+            Input::ClientGone { .. } => {}
         }
     }
 

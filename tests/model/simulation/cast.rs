@@ -7,7 +7,7 @@ use turnbridge::auth::authenticator::Credentials;
 use turnbridge::auth::rest::RestSecret;
 use turnbridge::auth::users::User;
 use turnbridge::auth::{Authenticator, Key, PasswordAlgorithm, Secret};
-use turnbridge::turn::{FiveTuple, ListenerId, PeerPolicy, PeerRules};
+use turnbridge::turn::{FiveTuple, ListenerId, PeerPolicy, PeerRules, Transport};
 
 pub const REALM: &str = "example.org";
 /// Unix time when a simulation begins.
@@ -141,21 +141,26 @@ impl Cast {
 
 /// Neighbours that differ in one thing only, and some that deserve no service.
 fn clients() -> Vec<FiveTuple> {
+    let [ListenerId(tcp), ListenerId(tls)] =
+        [Transport::Tcp, Transport::Tls].map(|it| ListenerId::new(it, 0));
     let v6 = |ip: &str, port, scope| SocketAddr::V6(SocketAddrV6::new(ip.parse().unwrap(), port, 0, scope));
     let v4 = |text: &str| text.parse::<SocketAddr>().unwrap();
     [
         (v4("198.51.100.10:4000"), 0),
-        (v4("198.51.100.10:4001"), 0),
+        (v4("198.51.100.10:4000"), tcp),
         (v4("198.51.100.10:4000"), 1),
         (v6("2001:db8:1::10", 4000, 0), 2),
         (v6("fe80::1", 4000, 3), 2),
         (v6("fe80::1", 4000, 4), 2),
+        (v4("198.51.100.10:4001"), 0),
+        (v4("198.51.100.10:4000"), tls),
         (v4("198.51.100.11:4000"), 0),
         (v6("2001:db8:1::11", 4000, 0), 2),
         (v4("127.0.0.1:4000"), 0),
         (v6(TUNNEL, 4000, 0), 2),
         (v4("198.51.100.12:0"), 0),
         (v4("224.0.0.9:4000"), 0),
+        (v6("2001:db8:1::12", 4000, 0), tcp | 2),
     ]
     .map(|(client, listener)| FiveTuple::new(client, ListenerId(listener)))
     .to_vec()

@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use turnbridge::turn::{Icmp, Input, Millis, Now, Parts, Quota, Relay, RelayId};
+use turnbridge::turn::{FiveTuple, Icmp, Input, Millis, Now, Parts, Quota, Relay, RelayId};
 
 use cast::{Cast, Directory, EPOCH};
 use datagrams::{Datagrams, Memory};
@@ -116,7 +116,8 @@ impl Simulation {
             160..206 => self.peer_sends(),
             206..212 => self.unreachable(),
             212..222 => self.relays_talk(),
-            222..226 => self.reopened(),
+            222..225 => self.reopened(),
+            225 => self.disconnect(),
             226..248 => self.pass_time(),
             248..253 if !self.is_lazy || self.random.once_in(8) => self.expire(),
             253 => self.jump(),
@@ -275,6 +276,7 @@ impl Simulation {
         let mut out = Outputs::default();
         let input = Input::FromClient { client, bytes: &bytes };
         self.relay.handle(self.at(), input, &mut |output| out.push(output));
+        let is_last = out.list.contains(&Owned::CloseClient { client });
         self.follow(&out);
         self.model.client_sent(self.now, client, &bytes, &mut out, &mut self.network);
         if let Some(nonce) = self.model.challenge.take() {
@@ -285,6 +287,9 @@ impl Simulation {
         }
         if self.sent.len() > 16 {
             self.sent.pop_front();
+        }
+        if is_last {
+            self.hang_up(client);
         }
     }
 
@@ -323,6 +328,26 @@ impl Simulation {
         let input = Input::RelayOpened { relay, result: Ok(opened) };
         self.relay.handle(self.at(), input, &mut |output| out.push(output));
         self.model.opened(self.now.mono, relay, Ok(opened), &mut out, &mut self.network);
+    }
+
+    /// A connection is closed, mostly one with an allocation.
+    fn disconnect(&mut self) {
+        let streams = |clients: &mut dyn Iterator<Item = FiveTuple>| -> Vec<_> {
+            clients.filter(|client| client.is_stream()).collect()
+        };
+        let mut some = streams(&mut self.model.allocations.iter().map(|own| own.client));
+        if some.is_empty() || self.random.once_in(8) {
+            some = streams(&mut self.cast.clients.iter().copied());
+        }
+        let client = *self.random.pick(&some);
+        self.hang_up(client);
+    }
+
+    fn hang_up(&mut self, client: FiveTuple) {
+        self.note(|| format!("{client:?} is disconnected"));
+        let mut out = Outputs::default();
+        self.relay.handle(self.at(), Input::ClientGone { client }, &mut |output| out.push(output));
+        self.model.disconnected(self.now.mono, client, &mut out, &mut self.network);
     }
 
     fn peer_sends(&mut self) {
@@ -471,7 +496,10 @@ impl Simulation {
             0..50 => self.random.below(40),
             50..60 => self.random.below(1500),
             60..63 => 0,
-            _ => *self.random.pick(&[65_455, 65_459, 65_460, 65_467, 65_471, 65_472, 65_479, 65_503]),
+            _ => *self.random.pick(&[
+                65_455, 65_459, 65_460, 65_467, 65_471, 65_472, 65_479, 65_503, 65_504, 65_505, 65_507,
+                65_508, 65_527, 65_535,
+            ]),
         };
         let mut bytes = vec![0x5A; length];
         for (byte, mark) in bytes.iter_mut().zip(self.steps.to_be_bytes().into_iter().rev()) {

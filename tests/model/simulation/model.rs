@@ -206,6 +206,7 @@ impl Model {
                     }
                     Err(error) => panic!("{error:?} in {bytes:?}"),
                 },
+                Owned::CloseClient { .. } => self.seen.deed("connection closed"),
                 Owned::ToPeer { dont_fragment: true, .. } => self.seen.deed("up, unfragmented"),
                 Owned::ToPeer { .. } => self.seen.deed("up"),
                 Owned::OpenRelay { port: PortRequest::Reserved(_), .. } => self.seen.deed("token presented"),
@@ -260,7 +261,30 @@ impl Model {
 
     /// The server stops: everything ends.
     pub fn stop(&mut self, now: u64, out: &mut Outputs, network: &mut Network) {
-        for allocation in self.allocations.extract_if(.., |allocation| allocation.pending.is_some()) {
+        self.end_all(|_| true, now, out, network);
+        assert!(self.allocations.is_empty(), "the server has stopped and holds {:?}", self.allocations);
+        assert!(self.up.is_empty());
+    }
+
+    /// A connection is closed: what was allocated over it ends.
+    pub fn disconnected(&mut self, now: u64, client: FiveTuple, out: &mut Outputs, network: &mut Network) {
+        self.see(out);
+        if self.allocations.iter().any(|allocation| allocation.client == client) {
+            self.seen.deed("allocation without a connection");
+        }
+        self.end_all(|allocation| allocation.client == client, now, out, network);
+        assert!(self.allocations.iter().all(|allocation| allocation.client != client));
+    }
+
+    fn end_all(
+        &mut self,
+        ends: impl Fn(&Allocation) -> bool,
+        now: u64,
+        out: &mut Outputs,
+        network: &mut Network,
+    ) {
+        let waits = |allocation: &mut Allocation| allocation.pending.is_some() && ends(allocation);
+        for allocation in self.allocations.extract_if(.., waits) {
             for asked in allocation.pending.iter().flat_map(|pending| pending.asked) {
                 if let Some(Asked::Opened(relay, _)) = asked {
                     out.take(&Owned::CloseRelay { relay });
@@ -268,13 +292,12 @@ impl Model {
                 }
             }
         }
-        for relay in self.allocations.iter_mut().flat_map(|allocation| allocation.relays.iter_mut().flatten())
-        {
-            relay.until = relay.until.min(now);
+        for allocation in self.allocations.iter_mut().filter(|allocation| ends(allocation)) {
+            for relay in allocation.relays.iter_mut().flatten() {
+                relay.until = relay.until.min(now);
+            }
         }
         self.finish(now, out, network);
-        assert!(self.allocations.is_empty(), "the server has stopped and holds {:?}", self.allocations);
-        assert!(self.up.is_empty());
     }
 
     /// Takes what may happen at any time: the closing of what is over.

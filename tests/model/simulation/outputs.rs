@@ -9,6 +9,7 @@ use turnbridge::wire::{Class, Message};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owned {
     ToClient { client: FiveTuple, bytes: Vec<u8> },
+    CloseClient { client: FiveTuple },
     ToPeer { relay: RelayId, peer: SocketAddr, bytes: Vec<u8>, dont_fragment: bool },
     OpenRelay { relay: RelayId, client: FiveTuple, port: PortRequest },
     CloseRelay { relay: RelayId },
@@ -76,6 +77,7 @@ impl Owned {
                 let bytes = [head, payload, &[0; 3][..usize::from(padding)]].concat();
                 Self::ToClient { client, bytes }
             }
+            Output::CloseClient { client } => Self::CloseClient { client },
             Output::ToPeer { relay, peer, bytes, dont_fragment } => {
                 Self::ToPeer { relay, peer, bytes: bytes.to_vec(), dont_fragment }
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use turnbridge::turn::{AllocationLimits, ChannelRange, CredentialExpiry, Rate, Settings};
+use turnbridge::turn::{AllocationLimits, ChannelRange, CredentialExpiry, NatDiscovery, Rate, Settings};
 
 use super::cast;
 use super::random::Random;
@@ -81,6 +81,7 @@ impl Rules {
             challenge_budget: self.challenges.unwrap_or(plenty),
             binding_budget: self.bindings.unwrap_or(plenty),
             peers: cast::policy(self.policy),
+            nat_discovery: NatDiscovery::default(),
         }
     }
 

@@ -269,6 +269,7 @@ pub(super) fn wants_ipv6(client: FiveTuple, request: &Message<'_>) -> bool {
     let token =
         request.get(A::RESERVATION_TOKEN).and_then(|token| token.try_into().ok()).map(ReservationToken);
     request.header().method == Method::ALLOCATE
+        && !client.is_stream()
         && client.client().is_ipv4()
         && (is_v6(A::REQUESTED_ADDRESS_FAMILY)
             || is_v6(A::ADDITIONAL_ADDRESS_FAMILY)

@@ -11,8 +11,9 @@ use super::attributes::unknown_attributes;
 use super::{Model, family_of};
 use AttributeType as A;
 
-/// The most that UDP carries over IPv4.
+/// The most that UDP carries over IPv4, and over IPv6.
 const DATAGRAM_MAX: usize = 65_507;
+const DATAGRAM_MAX_V6: usize = 65_527;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -42,9 +43,9 @@ impl Model {
         }
         let peer = message.get(A::XOR_PEER_ADDRESS).and_then(|it| decode_xor_address(it, message.header()));
         let (Some(peer), Some(data)) = (peer, message.get(A::DATA)) else { return };
-        // It means nothing where either side is IPv6 (RFC 8656 §13).
-        let is_ipv4 = client.client().is_ipv4() && peer.is_ipv4();
-        self.up_to(now, client, peer, data, is_ipv4 && message.has(A::DONT_FRAGMENT), out);
+        // It means nothing from datagrams where either side is IPv6 (RFC 8656 §13).
+        let counts = client.is_stream() || client.client().is_ipv4() && peer.is_ipv4();
+        self.up_to(now, client, peer, data, counts && message.has(A::DONT_FRAGMENT), out);
     }
 
     fn up_to(
@@ -62,6 +63,9 @@ impl Model {
             return;
         }
         let relay = allocation.relay(peer.ip(), now).unwrap().id;
+        if payload.len() > if peer.is_ipv4() { DATAGRAM_MAX } else { DATAGRAM_MAX_V6 } {
+            return;
+        }
         if self.admits(now, client, payload.len(), Way::Up) {
             out.take(&Owned::ToPeer { relay, peer, bytes: payload.to_vec(), dont_fragment });
         }
@@ -90,7 +94,13 @@ impl Model {
                 None => 20 + 24 + 4,
             };
             let padded = if channel.is_some() { payload.len() } else { payload.len().next_multiple_of(4) };
-            if head + padded <= DATAGRAM_MAX && self.admits(now, client, payload.len(), Way::Down) {
+            let fits = match (client.is_stream(), channel) {
+                (false, _) => head + padded <= DATAGRAM_MAX,
+                // What the length field can say: of ChannelData any, of STUN a multiple of four without the header.
+                (true, Some(_)) => true,
+                (true, None) => head + padded - 20 <= 65_532,
+            };
+            if fits && self.admits(now, client, payload.len(), Way::Down) {
                 self.wrapped(client, channel, peer, payload, out);
             }
         }
@@ -148,7 +158,11 @@ impl Model {
     ) {
         if let Some(number) = channel {
             let length = u16::try_from(payload.len()).unwrap();
-            let bytes = [&number.to_be_bytes(), &length.to_be_bytes(), payload].concat();
+            let mut bytes = [&number.to_be_bytes(), &length.to_be_bytes(), payload].concat();
+            // A stream stays aligned (RFC 8656 §12.5).
+            if client.is_stream() {
+                bytes.resize(bytes.len().next_multiple_of(4), 0);
+            }
             out.take(&Owned::ToClient { client, bytes });
             return;
         }

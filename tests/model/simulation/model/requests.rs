@@ -46,7 +46,8 @@ impl Model {
 
     fn binding(&mut self, client: FiveTuple, request: &Message<'_>, out: &mut Outputs) {
         let Some(answer) = out.take_answer(client, request) else {
-            let is_limited = self.rules.bindings.is_some() && !client.client().ip().is_loopback();
+            let is_forgeable = !client.is_stream() && !client.client().ip().is_loopback();
+            let is_limited = self.rules.bindings.is_some() && is_forgeable;
             assert!(is_limited, "no answer to a Binding request");
             return;
         };

@@ -1,0 +1,69 @@
+//! `[tls]`: the files of certificates. What is in them is looked at when they are loaded (`control::certs`).
+
+use super::Findings;
+use crate::config::{choice::TlsVersion, raw};
+use std::path::PathBuf;
+
+/// `[tls]`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The oldest version that clients may use.
+    pub min_version: TlsVersion,
+    /// In the order they are written; the first is for clients that name no server.
+    pub certificates: Vec<CertificateFiles>,
+}
+
+/// A `[[tls.certificate]]`, with paths as they can be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, then its intermediates.
+    pub chain: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+pub(super) fn check(raw: &raw::Tls, listeners: &[raw::Listener], findings: &mut Findings<'_>) -> Tls {
+    let files = raw.certificate.iter().enumerate().map(|(at, certificate)| {
+        let path = |key: &str, path| findings.beside_the_file(path, &format!("tls.certificate[{at}].{key}"));
+        CertificateFiles { chain: path("chain", &certificate.chain), key: path("key", &certificate.key) }
+    });
+    let certificates: Vec<_> = files.collect();
+    for (at, certificate) in raw.certificate.iter().enumerate() {
+        for (key, path) in [("chain", &certificate.chain), ("key", &certificate.key)] {
+            let message = match path.as_os_str() {
+                path if path.is_empty() => "\"\" is not a file: expected a path",
+                // The message must not show it: it may be the private key.
+                path if path.as_encoded_bytes().contains(&b'\n') => {
+                    "expected the path of a PEM file, not its text"
+                }
+                _ => continue,
+            };
+            findings.problem(&format!("tls.certificate[{at}].{key}"), message);
+        }
+        if let Some(earlier) = certificates[..at].iter().position(|earlier| *earlier == certificates[at]) {
+            let message = format!("these are the files of certificate {}", earlier + 1);
+            findings.problem(&format!("tls.certificate[{at}]"), message);
+        }
+    }
+    check_use(raw, listeners, findings);
+    Tls { min_version: raw.min_version, certificates }
+}
+
+/// A certificate needs a listener, and a listener a certificate.
+fn check_use(raw: &raw::Tls, listeners: &[raw::Listener], findings: &mut Findings<'_>) {
+    let has_certificates = !raw.certificate.is_empty();
+    let first = listeners.iter().position(|listener| listener.transport.is_tls());
+    match (first, has_certificates) {
+        (Some(at), false) => findings.problem(
+            &format!("listener[{at}].transport"),
+            format!(
+                "a \"{}\" listener needs a certificate: name its files as `chain` and `key` in a section [[tls.certificate]]",
+                listeners[at].transport
+            ),
+        ),
+        (None, true) => findings.warning(
+            "tls.certificate is not used: no listener has transport = \"tls\" or \"auto\"",
+        ),
+        (Some(_), true) | (None, false) => {}
+    }
+}
