@@ -15,6 +15,8 @@ mod process;
 mod server;
 mod tools;
 
+#[path = "../browser/mod.rs"]
+mod browser;
 mod exit_codes;
 mod first_minute;
 mod hold;
