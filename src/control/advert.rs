@@ -55,6 +55,16 @@ impl Advert {
                 }
             }
         }
+        for pair in &config.nat_discovery.pairs {
+            for address in pair.sockets() {
+                let new = Listening { address, transport: Transport::Udp, listener: pair.listener };
+                let is_known =
+                    |other: &Listening| (other.address, other.transport) == (address, Transport::Udp);
+                if !listeners.iter().any(is_known) {
+                    listeners.push(new);
+                }
+            }
+        }
         let advertised =
             |local: IpAddr| RelayAddress { bind: local, external: config.relay.external.advertised(local) };
         Self { listeners, relays: relay_addresses(&config.relay, host).into_iter().map(advertised).collect() }
@@ -181,6 +191,19 @@ mod tests {
             let shown: Vec<_> = advert.listeners.iter().map(Listening::to_string).collect();
             assert_eq!(shown.join(" "), expected, "{listener}");
         }
+    }
+
+    #[test]
+    fn nat_discovery_adds_the_sockets_that_no_listener_stands_for() {
+        let settings = [
+            ("listener", r#"[{ address = "0.0.0.0:3478" }, { address = "10.0.0.5:9", transport = "tcp" }]"#),
+            ("nat_discovery.addresses", r#"["10.0.0.5", "10.0.0.6"]"#),
+        ];
+        let (advert, _) = advert(&settings, &["10.0.0.5"]);
+        let shown: Vec<_> = advert.listeners.iter().map(Listening::to_string).collect();
+        let expected =
+            "udp:10.0.0.5:3478 tcp:10.0.0.5:9 udp:10.0.0.6:3478 udp:10.0.0.5:3479 udp:10.0.0.6:3479";
+        assert_eq!(shown.join(" "), expected);
     }
 
     #[test]
