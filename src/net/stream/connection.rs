@@ -238,6 +238,16 @@ impl Connection {
         true
     }
 
+    /// Whether something waits to be sent that is not in the outbox.
+    pub(crate) fn has_more_to_say(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    /// Gives back room that has not been needed for a while.
+    pub(crate) fn trim(&mut self) {
+        self.outbox.trim();
+    }
+
     /// Whether so many answers wait that no more requests are taken.
     pub(crate) const fn is_clogged(&self, limit: usize) -> bool {
         self.outbox.len() > limit + ANSWERS_ROOM / 2

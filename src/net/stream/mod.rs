@@ -87,12 +87,13 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 impl Streams {
     pub(crate) fn new(listeners: Vec<StreamListener>, options: StreamOptions) -> Self {
+        let by_client = HashMap::with_hasher(options.caps.hasher());
         Self {
             listeners,
             options,
             connections: Vec::new(),
             free: Vec::new(),
-            by_client: HashMap::default(),
+            by_client,
             dirty: Vec::new(),
             resumed: Vec::new(),
             next_sweep: None,
@@ -224,8 +225,9 @@ impl Streams {
         let greeter = Greeter { configs: options.tls.as_ref(), has_fallback: false };
         let turn = connection.receive(greeter, cipher, arena, now);
         counters.stream_bytes_received += turn.bytes.len() as u64;
-        // TLS may have something to say: a handshake does, and so do new keys.
-        self.mark_dirty(place);
+        if connection.has_more_to_say() {
+            self.mark_dirty(place);
+        }
         Some(turn)
     }
 
@@ -359,9 +361,10 @@ impl Streams {
         }
         let mut overdue = Vec::new();
         let mut any = false;
-        for (connection, place) in self.connections.iter().zip(0..) {
+        for (connection, place) in self.connections.iter_mut().zip(0..) {
             let Some(connection) = connection else { continue };
             any = true;
+            connection.trim();
             if let Some(end) = connection.overdue(&self.options.patience, now)
                 && !holds(connection.client())
             {
