@@ -10,7 +10,7 @@ use crate::net::listener::{ListenError, ListenFailure, Listener, open_listeners}
 use crate::net::ports::RelayPorts;
 use crate::net::sys::{memory, open_files, udp::BufferSizes};
 use crate::net::worker::{self, Clock, Setup, WorkerHandle};
-use crate::turn::{Event, Parts, Quota, Relay};
+use crate::turn::{Event, Parts, Quota, Relay, RelayNumber};
 use signal_hook::{consts::signal, iterator::Signals};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::{fmt, io, net::IpAddr, sync::Arc, thread, time::Duration};
@@ -180,12 +180,17 @@ fn start_workers(
         quota: quota.clone(),
         nonce_key: random_bytes()?,
         seed: 0,
+        number: RelayNumber::ALONE,
     };
     let ports = Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), random_bytes()?));
     let clock = Clock::new();
     let mut workers = Vec::with_capacity(count);
     for (number, listeners) in groups.into_iter().enumerate() {
-        let relay = Relay::new(Parts { seed: random()?, ..parts.clone() });
+        let relay_number = RelayNumber {
+            own: u16::try_from(number).unwrap_or(u16::MAX),
+            count: u16::try_from(count).unwrap_or(u16::MAX),
+        };
+        let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
         let (alive, events) = (Alive(news.clone()), events.clone());
         let observer = move |event: Event<'_>| {
             let _until_the_worker_ends = &alive;
