@@ -11,6 +11,7 @@ use crate::{
     config::{Config, checked::NamedSecret},
     control::{
         advert::Advert,
+        certificates,
         first_minute::first_minute,
         logging::{self, Style},
         server::{self, Start},
@@ -59,11 +60,14 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
 fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Failure> {
     let own_secret = if config.auth.is_empty() { Some(use_own_secret(&mut config)?) } else { None };
     let host = net::sys::interfaces::local_addresses()?;
+    let tls = certificates::load(&config.tls)
+        .map_err(|message| Failure { exit: Exit::BadConfig, messages: vec![message] })?;
     let start = Start {
         authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
         advert: Advert::of(&config, &host),
         config: config.clone(),
         host,
+        tls,
     };
     let ready = |advert: &Advert| {
         tracing::info!(

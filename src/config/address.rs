@@ -161,6 +161,25 @@ impl fmt::Display for ExternalAddress {
     }
 }
 
+/// A port to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port(pub u16);
+
+impl FromStr for Port {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let port = text.parse().ok().filter(|port| *port != 0);
+        port.map(Self).ok_or_else(|| Invalid(format!("{text} is not a port: expected 1 to 65535")))
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A range of ports, both ends included: "49152-65535".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortRange {

@@ -8,9 +8,9 @@
 )]
 
 use super::{
-    address::{Cidr, ExternalAddress, HostAddress, HostPort, ListenAddress, PortRange},
+    address::{Cidr, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
     choice::{ChannelNumbers, ExpiryRule, LogFormat, LogLevel, StateDir, TlsVersion, Transport, Workers},
-    text::{many, maybe, one},
+    text::{many, maybe, one, switch},
     units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
 };
 use crate::auth::Secret;
@@ -37,6 +37,8 @@ pub struct Config {
     pub peers: Peers,
     /// Leniency for old clients.
     pub turn: Turn,
+    /// Where they find out what their NAT does.
+    pub nat_discovery: NatDiscovery,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -188,6 +190,18 @@ pub struct Turn {
     pub channel_numbers: ChannelNumbers,
 }
 
+/// `[nat_discovery]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NatDiscovery {
+    #[serde(with = "many")]
+    pub addresses: Vec<HostAddress>,
+    #[serde(with = "one")]
+    pub alternate_port: Port,
+    #[serde(with = "switch")]
+    pub classic: bool,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -230,6 +244,7 @@ impl Default for Config {
             limits: Limits::default(),
             peers: Peers::default(),
             turn: Turn::default(),
+            nat_discovery: NatDiscovery::default(),
             log: Log::default(),
         }
     }
@@ -319,6 +334,12 @@ impl Default for Peers {
 impl Default for Turn {
     fn default() -> Self {
         Self { channel_numbers: ChannelNumbers::Rfc8656 }
+    }
+}
+
+impl Default for NatDiscovery {
+    fn default() -> Self {
+        Self { addresses: Vec::new(), alternate_port: Port(3479), classic: false }
     }
 }
 

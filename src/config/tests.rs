@@ -128,7 +128,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
         "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
-  known here: server, listener, tls, relay, auth, limits, peers, turn, log
+  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, log
   |
 2 | [[listeners]]
   |   ^^^^^^^^^"
@@ -508,4 +508,121 @@ fn the_files_of_a_certificate_are_beside_the_configuration() {
     let listener = &config.listeners[0];
     assert_eq!(listener.fallback.as_ref().map(ToString::to_string).as_deref(), Some("[::1]:80"));
     assert_eq!(listener.proxy_protocol_from, ["10.0.0.1/32".parse().unwrap()]);
+}
+
+#[test]
+fn nat_discovery_takes_two_addresses_with_the_first_port_that_both_have() {
+    let sockets = |text: &str| -> Vec<String> {
+        let config =
+            load_text("discovery-pairs", text).unwrap_or_else(|error| panic!("{text}: {error}")).config;
+        let pairs = config.nat_discovery.pairs.iter();
+        pairs.map(|pair| pair.sockets().map(|socket| socket.to_string()).join(" ")).collect()
+    };
+    assert_eq!(sockets(""), Vec::<String>::new());
+    let pair = "[nat_discovery]\naddresses = [\"192.0.2.1\", \"192.0.2.2\"]\n";
+    assert_eq!(sockets(pair), ["192.0.2.1:3478 192.0.2.2:3478 192.0.2.1:3479 192.0.2.2:3479"]);
+    let listeners = "[[listener]]\naddress = \"192.0.2.1:1\"\n[[listener]]\naddress = \":2\"\ntransport = \"tcp\"\n\
+                     [[listener]]\naddress = \"192.0.2.2:53\"\n[[listener]]\naddress = \"192.0.2.1:53\"\n";
+    assert_eq!(
+        sockets(&format!("{listeners}{pair}alternate_port = 1\n")),
+        ["192.0.2.1:53 192.0.2.2:53 192.0.2.1:1 192.0.2.2:1"]
+    );
+    let both =
+        "[nat_discovery]\naddresses = [\"2001:db8::2\", \"192.0.2.1\", \"192.0.2.2\", \"2001:db8::1\"]\n";
+    assert_eq!(
+        sockets(both),
+        [
+            "192.0.2.1:3478 192.0.2.2:3478 192.0.2.1:3479 192.0.2.2:3479",
+            "[2001:db8::2]:3478 [2001:db8::1]:3478 [2001:db8::2]:3479 [2001:db8::1]:3479"
+        ]
+    );
+}
+
+#[test]
+fn nat_discovery_that_cannot_work_is_refused() {
+    let pair = "addresses = [\"192.0.2.1\", \"192.0.2.2\"]";
+    let cases = [
+        (
+            "addresses = [\"192.0.2.1\"]".to_owned(),
+            "t.toml:2:13: nat_discovery.addresses: expected two addresses of a family, or none: there are 1 of IPv4",
+        ),
+        (
+            "addresses = [\"192.0.2.1\", \"2001:db8::1\"]".to_owned(),
+            "nat_discovery.addresses: expected two addresses of a family, or none: there are 1 of IPv6",
+        ),
+        ("addresses = [\"192.0.2.1\", \"192.0.2.2\", \"192.0.2.3\"]".to_owned(), "there are 3 of IPv4"),
+        (
+            "addresses = [\"192.0.2.1\", \"192.0.2.1\"]".to_owned(),
+            "nat_discovery.addresses[1]: 192.0.2.1 is listed twice",
+        ),
+        ("addresses = [\"0.0.0.0\", \"192.0.2.1\"]".to_owned(), "is not an address of one host"),
+        (
+            format!("{pair}\nalternate_port = 3478"),
+            "t.toml:3:18: nat_discovery.alternate_port: the alternate port must be another one than 3478, which listener 1 has already",
+        ),
+        (
+            format!("{pair}\nalternate_port = 0"),
+            "nat_discovery.alternate_port: 0 is not a port: expected 1 to 65535",
+        ),
+        (format!("{pair}\nalternate_port = 65536"), "65536 is not a port: expected 1 to 65535"),
+        (
+            "classic = true".to_owned(),
+            "t.toml:2:11: nat_discovery.classic: nothing is discovered without two nat_discovery.addresses",
+        ),
+        (
+            "classic = \"yes\"".to_owned(),
+            "nat_discovery.classic: invalid value: string \"yes\", expected true or false",
+        ),
+        (
+            format!("{pair}\n[[listener]]\naddress = \"192.0.2.1:3478\""),
+            "nat_discovery.addresses: no UDP port is listened on at both 192.0.2.1 and 192.0.2.2",
+        ),
+        (
+            format!("{pair}\n[[listener]]\naddress = \":3478\"\ntransport = \"tcp\""),
+            "no UDP port is listened on at both",
+        ),
+        (format!("{pair}\n[[listener]]\naddress = \":0\""), "no UDP port is listened on at both"),
+        (
+            format!("{pair}\n[relay]\nexternal = [\"203.0.113.7\"]"),
+            "relay.external: 192.0.2.1 and 192.0.2.2 are both called 203.0.113.7 outside",
+        ),
+    ];
+    for (text, expected) in cases {
+        let message = error_of("discovery-refused", &format!("[nat_discovery]\n{text}\n"));
+        assert!(message.contains(expected), "{text}\n{message}");
+    }
+}
+
+#[test]
+fn nat_discovery_behind_a_nat_needs_a_public_address_for_each() {
+    let text = |external: &str, addresses: &str| {
+        format!(
+            "[relay]\naddresses = [{addresses}]\nexternal = [{external}]\n[nat_discovery]\naddresses = [\"10.0.0.1\", \"10.0.0.2\"]\n"
+        )
+    };
+    let both = "\"203.0.113.1/10.0.0.1\", \"203.0.113.2/10.0.0.2\"";
+    assert_eq!(warnings_of("discovery-nat", &text(both, "")), Vec::<String>::new());
+    assert_eq!(warnings_of("discovery-nat", &text(both, "\"10.0.0.1\"")), Vec::<String>::new());
+    for (known, unknown) in [("10.0.0.1", "10.0.0.2"), ("10.0.0.2", "10.0.0.1")] {
+        assert_eq!(
+            warnings_of("discovery-nat", &text(&format!("\"203.0.113.1/{known}\""), "")),
+            [format!(
+                "relay.external has a public address for {known} and none for {unknown}, which clients are told of by nat_discovery"
+            )]
+        );
+    }
+    let ports = "[relay]\nports = \"3479-4000\"\n[nat_discovery]\naddresses = [\"10.0.0.1\", \"10.0.0.2\"]\n";
+    assert!(warnings_of("discovery-nat", ports)[0].contains("alternate_port = 3479 lies within relay.ports"));
+}
+
+#[test]
+fn a_switch_is_set_by_a_word_of_the_environment_too() {
+    let over =
+        |key: &str, value: toml::Value| Override { key: key.to_owned(), value, origin: "test".to_owned() };
+    let addresses = toml::Value::Array(vec!["192.0.2.1".into(), "192.0.2.2".into()]);
+    for value in [toml::Value::Boolean(true), "true".into()] {
+        let overrides =
+            vec![over("nat_discovery.addresses", addresses.clone()), over("nat_discovery.classic", value)];
+        assert!(load(Inputs { file: None, overrides }).unwrap().config.nat_discovery.classic);
+    }
 }

@@ -1,9 +1,11 @@
 //! Everything that is not packets: start, state that is kept, what operators are told.
 
 pub mod advert;
+pub mod certificates;
 pub mod events;
 pub mod first_minute;
 pub mod ice_servers;
+mod listeners;
 pub mod logging;
 pub mod server;
 pub mod settings;

@@ -1,16 +1,19 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
-use super::advert::{Advert, Listening};
+use super::advert::Advert;
 use super::events::EventLog;
+use super::listeners;
 use super::settings::settings;
 use super::tide::Tide;
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::net::listener::{ListenError, ListenFailure, Listener, open_listeners};
+use crate::net::listener::{ListenError, ListenFailure};
 use crate::net::ports::RelayPorts;
+use crate::net::stream::{Caps, Patience, StreamOptions};
 use crate::net::sys::{memory, open_files, udp::BufferSizes};
-use crate::net::worker::{self, Clock, Setup, WorkerHandle};
-use crate::turn::{Event, Parts, Quota, Relay, RelayNumber};
+use crate::net::tls::TlsConfigs;
+use crate::net::worker::{self, Clock, Report, Setup, WorkerHandle};
+use crate::turn::{Parts, Quota, Relay, RelayNumber};
 use signal_hook::{consts::signal, iterator::Signals};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::{fmt, io, net::IpAddr, sync::Arc, thread, time::Duration};
@@ -26,6 +29,8 @@ pub struct Start {
     pub advert: Advert,
     /// All addresses the host has now.
     pub host: Vec<IpAddr>,
+    /// How TLS clients are met.
+    pub tls: Option<TlsConfigs>,
 }
 
 /// Why a server could not start or go on.
@@ -157,23 +162,12 @@ fn start_workers(
     events: &EventLog,
     news: &Sender<News>,
 ) -> Result<(Vec<WorkerHandle<Relay>>, Advert), ServeError> {
-    let Start { config, authenticator, mut advert, host } = start;
+    let Start { config, authenticator, mut advert, host, tls } = start;
     if advert.relays.is_empty() {
         return Err(ServeError::NoRelayAddress);
     }
     let count = config.server.workers.map_or_else(worker::worker_count, |count| usize::from(count.get()));
-    let buffers = BufferSizes {
-        receive: usize::try_from(config.server.receive_buffer).ok(),
-        send: usize::try_from(config.server.send_buffer).ok(),
-    };
-    advert.listeners.retain(|listener| !listener.transport.is_stream());
-    let addresses: Vec<_> = advert.listeners.iter().map(|listener| listener.address).collect();
-    let groups = open_listeners(&addresses, count, buffers).map_err(ServeError::Listen)?;
-    // Where port 0 was asked for, this is where the port becomes known.
-    if let Some(group) = groups.first() {
-        let bound = group.iter().map(Listener::address).zip(&advert.listeners);
-        advert.listeners = bound.map(|(address, wanted)| Listening { address, ..*wanted }).collect();
-    }
+    let groups = listeners::open(&config, &mut advert, count).map_err(ServeError::Listen)?;
     let parts = Parts {
         settings: Arc::new(settings(&config, &advert, &host, count)),
         authenticator,
@@ -183,21 +177,27 @@ fn start_workers(
         number: RelayNumber::ALONE,
     };
     let ports = Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), random_bytes()?));
+    let streams = stream_options(&config, tls)?;
     let clock = Clock::new();
     let mut workers = Vec::with_capacity(count);
-    for (number, listeners) in groups.into_iter().enumerate() {
+    for (number, sockets) in groups.into_iter().enumerate() {
         let relay_number = RelayNumber {
             own: u16::try_from(number).unwrap_or(u16::MAX),
             count: u16::try_from(count).unwrap_or(u16::MAX),
         };
         let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
         let (alive, events) = (Alive(news.clone()), events.clone());
-        let observer = move |event: Event<'_>| {
+        let observer = move |report: Report<'_>| {
             let _until_the_worker_ends = &alive;
-            events.report(event);
+            match report {
+                Report::Core(event) => events.report(event),
+                Report::Tls { .. } => {}
+            }
         };
         let setup = Setup {
-            listeners,
+            listeners: sockets.datagrams,
+            stream_listeners: sockets.streams,
+            streams: streams.clone(),
             ports: ports.clone(),
             relay_buffers: RELAY_BUFFERS,
             clock,
@@ -208,6 +208,22 @@ fn start_workers(
     }
     tracing::debug!(workers = count, "workers started");
     Ok((workers, advert))
+}
+
+fn stream_options(config: &Config, tls: Option<TlsConfigs>) -> Result<StreamOptions, ServeError> {
+    let limits = &config.limits.streams;
+    let unlimited = |limit: Option<u32>| limit.unwrap_or(u32::MAX);
+    let (total, per_ip) = (unlimited(limits.connections), unlimited(limits.connections_per_ip));
+    Ok(StreamOptions {
+        caps: Arc::new(Caps::new(total, per_ip, random()?)),
+        patience: Patience {
+            handshake: limits.handshake_timeout,
+            first_request: limits.first_request_timeout,
+            idle: limits.idle_timeout,
+        },
+        send_queue: limits.send_queue,
+        tls,
+    })
 }
 
 /// What one allocation's socket may buffer in the kernel. It is a limit, not a reservation: a flow of 100 Mbit/s fills

@@ -66,6 +66,7 @@ pub use quota::{AllocationLimits, Quota, QuotaError};
 pub use refusal::{Denial, Refusal};
 pub use relay::{Parts, Relay};
 pub use settings::{ChannelRange, CredentialExpiry, DEFAULT_LIFETIME, Settings, WRONG_PASSWORD_COST};
+pub(crate) use source::Source;
 pub use time::{Millis, Now};
 
 pub use crate::wire::AddressFamily as Family;

@@ -149,6 +149,11 @@ impl Relay {
         self.connections.len()
     }
 
+    /// Whether a client has an allocation, or carries the data of one.
+    pub fn holds(&self, client: FiveTuple) -> bool {
+        self.table.holds(client) || self.connections.of_client(client).is_some()
+    }
+
     /// How many allocations there are.
     pub fn allocations(&self) -> usize {
         self.table.len()

@@ -15,13 +15,13 @@ mod process;
 mod server;
 mod tools;
 
-mod aioice;
+#[path = "../browser/mod.rs"]
+mod browser;
 mod exit_codes;
 mod first_minute;
 mod hold;
+#[path = "../interop/mod.rs"]
+mod interop;
 mod log;
 mod networks;
 mod ports;
-mod turn_client_proto;
-mod turn_crate;
-mod turnutils;

@@ -62,11 +62,9 @@ impl Model {
         };
         let answer = Message::parse(&answer).unwrap();
         assert_eq!(answer.integrity(), None);
-        let mut unknown = unknown_attributes(request, true);
+        // There is no other address to answer from.
         let change = request.get(A::CHANGE_REQUEST).is_some_and(|flags| flags.iter().any(|byte| *byte != 0));
-        if unknown.is_empty() && change {
-            unknown.push(A::CHANGE_REQUEST.0);
-        }
+        let mut unknown = unknown_attributes(request, |kind| !change || kind != A::CHANGE_REQUEST);
         // RFC 3489 §11.2.10.
         if request.header().is_classic() && unknown.len() % 2 == 1 {
             unknown.extend(unknown.last().copied());
@@ -282,7 +280,8 @@ impl Model {
         let is_for_tcp = request.header().method == Method::ALLOCATE
             && matches!(request.get(A::REQUESTED_TRANSPORT), Some([6, _, _, _]));
         let can_forbid_fragments = self.rules.dont_fragment && !wants_ipv6(client, request);
-        let unknown = unknown_attributes(request, can_forbid_fragments || is_for_tcp);
+        let can_be_done = |kind| can_forbid_fragments || is_for_tcp || kind != A::DONT_FRAGMENT;
+        let unknown = unknown_attributes(request, can_be_done);
         if unknown.is_empty() {
             return false;
         }
