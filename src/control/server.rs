@@ -13,7 +13,7 @@ use crate::net::stream::{Caps, Patience, StreamOptions};
 use crate::net::sys::{memory, open_files, udp::BufferSizes};
 use crate::net::tls::TlsConfigs;
 use crate::net::worker::{self, Clock, Report, Setup, WorkerHandle};
-use crate::turn::{Parts, Quota, Relay};
+use crate::turn::{Parts, Quota, Relay, RelayNumber};
 use signal_hook::{consts::signal, iterator::Signals};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::{fmt, io, net::IpAddr, sync::Arc, thread, time::Duration};
@@ -174,13 +174,18 @@ fn start_workers(
         quota: quota.clone(),
         nonce_key: random_bytes()?,
         seed: 0,
+        number: RelayNumber::ALONE,
     };
     let ports = Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), random_bytes()?));
     let streams = stream_options(&config, tls)?;
     let clock = Clock::new();
     let mut workers = Vec::with_capacity(count);
     for (number, sockets) in groups.into_iter().enumerate() {
-        let relay = Relay::new(Parts { seed: random()?, ..parts.clone() });
+        let relay_number = RelayNumber {
+            own: u16::try_from(number).unwrap_or(u16::MAX),
+            count: u16::try_from(count).unwrap_or(u16::MAX),
+        };
+        let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
         let (alive, events) = (Alive(news.clone()), events.clone());
         let observer = move |report: Report<'_>| {
             let _until_the_worker_ends = &alive;
