@@ -8,6 +8,7 @@ pub mod first_minute;
 pub mod ice_servers;
 mod listeners;
 pub mod logging;
+mod private_file;
 pub mod server;
 pub mod settings;
 pub mod state;
