@@ -47,6 +47,17 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(fs::DirBuilder::new().recursive(true), 0o700).create(path)
 }
 
+/// Takes a file away from other users of the host. Returns the mode it had, when it was open to them.
+pub(super) fn close_to_others(path: &Path) -> io::Result<Option<u32>> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(None);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(Some(mode))
+}
+
 /// Random bytes as text.
 pub(super) fn random_hex<const BYTES: usize>() -> io::Result<Zeroizing<String>> {
     let mut random = Zeroizing::new([0; BYTES]);

@@ -165,7 +165,14 @@ fn read_secret(path: &Path) -> io::Result<OwnSecret> {
         let message = format!("{} does not hold a secret; remove it to have a new one made", path.display());
         return Err(io::Error::new(ErrorKind::InvalidData, message));
     }
-    let notes = close_to_others(path)?.into_iter().collect();
+    let was_open = private_file::close_to_others(path)?;
+    let notes = was_open.map(|mode| {
+        let path = path.display();
+        format!(
+            "{path} had mode {mode:03o} and now has 600; remove it to have a new secret made, if others may have read it"
+        )
+    });
+    let notes = notes.into_iter().collect();
     Ok(OwnSecret { secret: Secret::new(secret), path: path.to_owned(), is_new: false, notes })
 }
 
@@ -202,20 +209,6 @@ fn tried(failures: &[(PathBuf, io::Error)]) -> String {
         return "\n  neither $HOME nor $STATE_DIRECTORY is set".to_owned();
     }
     failures.iter().map(|(path, error)| format!("\n  {}: {error}", path.display())).collect()
-}
-
-/// Takes the file away from other users of the host, and says so when it was open to them.
-fn close_to_others(path: &Path) -> io::Result<Option<String>> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(None);
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    let path = path.display();
-    Ok(Some(format!(
-        "{path} had mode {mode:03o} and now has 600; remove it to have a new secret made, if others may have read it"
-    )))
 }
 
 /// Linux tells by /proc who we are; elsewhere root can name a directory.
