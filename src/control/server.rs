@@ -1,5 +1,6 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
+use super::acme;
 use super::advert::Advert;
 use super::events::EventLog;
 use super::listeners;
@@ -31,6 +32,8 @@ pub struct Start {
     pub host: Vec<IpAddr>,
     /// How TLS clients are met.
     pub tls: Option<TlsConfigs>,
+    /// Where certificates come from by themselves, if they are to.
+    pub acme: Option<acme::Setup>,
 }
 
 /// Why a server could not start or go on.
@@ -82,16 +85,20 @@ impl std::error::Error for ServeError {}
 
 /// Serves until the process is told to stop. `ready` is called once, when all sockets are open, with the addresses
 /// that were really bound.
-pub fn run(start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
+pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
     let (news, incoming) = mpsc::channel();
     // Before anything is open: from here on a signal ends the server in good order.
     forward_signals(news.clone())?;
     check_open_files(&start.config);
     let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
     let quota = Arc::new(Quota::new(random()?));
+    let acme = start.acme.take();
     let (workers, advert) = start_workers(start, &quota, &events, &news)?;
     drop((events, news));
     ready(&advert);
+    // The CA may come as soon as it is asked, so the listeners are open before it is.
+    let acme =
+        acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
     let served = match wait(&incoming, &quota) {
         News::Signal(name) => {
             tracing::info!(signal = name, "stopping");
@@ -99,6 +106,7 @@ pub fn run(start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> 
         }
         News::WorkerEnded => Err(ServeError::WorkerEnded),
     };
+    drop(acme);
     stop(workers);
     writer.finish();
     served
@@ -162,7 +170,7 @@ fn start_workers(
     events: &EventLog,
     news: &Sender<News>,
 ) -> Result<(Vec<WorkerHandle<Relay>>, Advert), ServeError> {
-    let Start { config, authenticator, mut advert, host, tls } = start;
+    let Start { config, authenticator, mut advert, host, tls, acme: _ } = start;
     if advert.relays.is_empty() {
         return Err(ServeError::NoRelayAddress);
     }
