@@ -8,7 +8,7 @@
 )]
 
 use super::{
-    address::{Cidr, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
+    address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
     choice::{ChannelNumbers, ExpiryRule, LogFormat, LogLevel, StateDir, TlsVersion, Transport, Workers},
     text::{many, maybe, one, switch},
     units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
@@ -78,6 +78,8 @@ pub struct Listener {
 pub struct Tls {
     #[serde(with = "one")]
     pub min_version: TlsVersion,
+    #[serde(with = "many")]
+    pub names: Vec<DnsName>,
     pub certificate: Vec<Certificate>,
 }
 
@@ -275,7 +277,7 @@ impl Default for Listener {
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { min_version: TlsVersion::Tls12, certificate: Vec::new() }
+        Self { min_version: TlsVersion::Tls12, names: Vec::new(), certificate: Vec::new() }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Listening {
     pub transport: Transport,
     /// The number of the configured listener that it comes from.
     pub listener: usize,
+    /// One of the addresses that a wildcard stands for, so the server can do without it.
+    pub of_wildcard: bool,
 }
 
 /// As `--listen` takes it.
@@ -46,18 +48,20 @@ impl Advert {
         let mut listeners: Vec<Listening> = Vec::new();
         for (at, listener) in config.listeners.iter().enumerate() {
             let transport = listener.transport;
+            let of_wildcard = !matches!(listener.address, ListenAddress::One(_));
             for address in expand(listener.address, host) {
                 let is_known = |other: &Listening| {
                     other.address == address && other.transport.is_stream() == transport.is_stream()
                 };
                 if address.port() == 0 || !listeners.iter().any(is_known) {
-                    listeners.push(Listening { address, transport, listener: at });
+                    listeners.push(Listening { address, transport, listener: at, of_wildcard });
                 }
             }
         }
         for pair in &config.nat_discovery.pairs {
             for address in pair.sockets() {
-                let new = Listening { address, transport: Transport::Udp, listener: pair.listener };
+                let transport = Transport::Udp;
+                let new = Listening { address, transport, listener: pair.listener, of_wildcard: false };
                 let is_known =
                     |other: &Listening| (other.address, other.transport) == (address, Transport::Udp);
                 if !listeners.iter().any(is_known) {

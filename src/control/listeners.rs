@@ -1,5 +1,8 @@
 //! Opens all that clients are heard on.
 
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
 use super::advert::{Advert, Listening};
 use crate::config::{Config, choice::Transport};
 use crate::net::listener::{ListenError, Listener, WorkerListeners, open_listeners};
@@ -22,6 +25,7 @@ pub(super) fn open(
         receive: usize::try_from(config.server.receive_buffer).ok(),
         send: usize::try_from(config.server.send_buffer).ok(),
     };
+    advert.listeners.retain(|listening| !listening.of_wildcard || is_usable(listening.address));
     let (streams, datagrams): (Vec<Listening>, Vec<Listening>) =
         advert.listeners.iter().partition(|listening| listening.transport.is_stream());
     let addresses: Vec<_> = datagrams.iter().map(|listening| listening.address).collect();
@@ -43,6 +47,18 @@ pub(super) fn open(
         advert.listeners = listening.map(|(wanted, address)| Listening { address, ..*wanted }).collect();
     }
     Ok(groups)
+}
+
+/// Whether an address that was found on an interface can be listened on: it may have gone since, and one that IPv6 has
+/// not yet found to be unique cannot be used.
+fn is_usable(address: SocketAddr) -> bool {
+    match UdpSocket::bind(SocketAddr::new(address.ip(), 0)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            tracing::warn!(%address, "address of this host cannot be listened on");
+            false
+        }
+        _ => true,
+    }
 }
 
 fn stream_listen(listening: &Listening) -> StreamListen {

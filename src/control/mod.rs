@@ -2,6 +2,7 @@
 
 pub mod advert;
 pub mod certificates;
+pub mod certs;
 pub mod events;
 pub mod first_minute;
 pub mod ice_servers;

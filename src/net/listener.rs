@@ -13,7 +13,6 @@ use tracing::warn;
 
 use super::batch::{Outlet, RunLimit};
 use super::sys::SlotSize;
-use super::sys::interfaces::local_addresses;
 use super::sys::udp::{self, BufferSizes, Role};
 use crate::turn::Transport;
 
@@ -52,24 +51,16 @@ impl Listener {
 /// The listeners of one worker, by [`crate::turn::ListenerId`].
 pub type WorkerListeners = Vec<Listener>;
 
-/// Opens the listeners of all workers on all addresses. A wildcard stands for each address of this host, so that
-/// answers leave from the address the client knows.
+/// Opens the listeners of all workers on all addresses. None is a wildcard: answers leave from the address that the
+/// client knows.
 pub fn open_listeners(
     addresses: &[SocketAddr],
     workers: usize,
     buffers: BufferSizes,
 ) -> Result<Vec<WorkerListeners>, ListenError> {
     let mut groups: Vec<WorkerListeners> = (0..workers).map(|_| Vec::new()).collect();
-    for wanted in expand(addresses)? {
-        let bound = match probe(wanted.address) {
-            Ok(bound) => bound,
-            // The interface went away since it was looked at, or the address is not usable yet.
-            Err(error) if wanted.expanded && error.kind() == io::ErrorKind::AddrNotAvailable => {
-                warn!(address = %wanted.address, "address of this host cannot be listened on");
-                continue;
-            }
-            Err(error) => return Err(ListenError::new(Transport::Udp, wanted.address, error)),
-        };
+    for &address in addresses {
+        let bound = probe(address).map_err(|error| ListenError::new(Transport::Udp, address, error))?;
         for group in &mut groups {
             let socket = udp::open(bound, Role::Listener, buffers)
                 .map_err(|error| ListenError::new(Transport::Udp, bound, error))?;
@@ -152,30 +143,6 @@ impl std::error::Error for ListenError {
     }
 }
 
-struct Wanted {
-    address: SocketAddr,
-    /// It stands for a wildcard in the configuration.
-    expanded: bool,
-}
-
-/// Replaces wildcards by the addresses of this host.
-fn expand(addresses: &[SocketAddr]) -> Result<Vec<Wanted>, ListenError> {
-    let mut wanted: Vec<Wanted> = Vec::new();
-    for address in addresses {
-        if !address.ip().is_unspecified() {
-            wanted.push(Wanted { address: *address, expanded: false });
-            continue;
-        }
-        let local = local_addresses().map_err(|error| ListenError::new(Transport::Udp, *address, error))?;
-        let same_family = local.into_iter().filter(|ip| ip.is_ipv4() == address.is_ipv4());
-        let addresses = same_family.map(|ip| SocketAddr::new(ip, address.port()));
-        wanted.extend(addresses.map(|address| Wanted { address, expanded: true }));
-    }
-    let mut seen = std::collections::HashSet::new();
-    wanted.retain(|wanted| wanted.address.port() == 0 || seen.insert(wanted.address));
-    Ok(wanted)
-}
-
 /// Whether the address is ours to have. Sockets of a group could be bound beside those of another program of the same
 /// user, and would share its clients; this one could not. Also finds a free port where none is named.
 fn probe(address: SocketAddr) -> io::Result<SocketAddr> {
@@ -228,19 +195,6 @@ mod tests {
         assert_eq!(addresses[0].len(), 2);
         assert!(addresses.iter().all(|group| *group == addresses[0]));
         assert!(addresses[0].iter().all(|address| address.port() != 0));
-    }
-
-    #[test]
-    fn a_wildcard_stands_for_each_address_of_this_host_once() {
-        let free = probe("0.0.0.0:0".parse().unwrap()).unwrap().port();
-        let wildcard = format!("0.0.0.0:{free}");
-        let groups = open(&[&wildcard, &wildcard, &format!("127.0.0.1:{free}")], 1).unwrap();
-        let mut listening: Vec<_> = groups[0].iter().map(|listener| listener.address.ip()).collect();
-        let mut expected = local_addresses().unwrap();
-        expected.retain(|ip| ip.is_ipv4());
-        listening.sort();
-        expected.sort();
-        assert_eq!(listening, expected);
     }
 
     #[test]

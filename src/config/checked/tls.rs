@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub struct Tls {
     /// The oldest version that clients may use.
     pub min_version: TlsVersion,
+    /// Names of this server, as clients have them; the first is told to clients.
+    pub names: Vec<String>,
     /// In the order they are written; the first is for clients that name no server.
     pub certificates: Vec<CertificateFiles>,
 }
@@ -46,7 +48,8 @@ pub(super) fn check(raw: &raw::Tls, listeners: &[raw::Listener], findings: &mut 
         }
     }
     check_use(raw, listeners, findings);
-    Tls { min_version: raw.min_version, certificates }
+    let names = raw.names.iter().map(|name| name.0.clone()).collect();
+    Tls { min_version: raw.min_version, names, certificates }
 }
 
 /// A certificate needs a listener, and a listener a certificate.

@@ -56,6 +56,11 @@ impl Caps {
         Ok(Place { caps: self.clone(), source: None })
     }
 
+    /// For tables of connections: seeded like the one here.
+    pub(crate) fn hasher(&self) -> FixedState {
+        self.held().sources.hasher().clone()
+    }
+
     /// How many connections there are.
     pub fn total(&self) -> u32 {
         self.held().total

@@ -42,6 +42,8 @@ pub(crate) struct Marks {
     pub(crate) paused: bool,
     /// The kernel has said that the other side is closed, which it says only once.
     pub(crate) hung_up: bool,
+    /// Nothing more can be sent.
+    pub(crate) broken: bool,
     /// To be found by its client's 5-tuple.
     pub(crate) entered: bool,
 }
@@ -236,6 +238,16 @@ impl Connection {
         }
         self.outbox.push(head, payload, padding);
         true
+    }
+
+    /// Whether something waits to be sent that is not in the outbox.
+    pub(crate) fn has_more_to_say(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    /// Gives back room that has not been needed for a while.
+    pub(crate) fn trim(&mut self) {
+        self.outbox.trim();
     }
 
     /// Whether so many answers wait that no more requests are taken.

@@ -87,12 +87,13 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 impl Streams {
     pub(crate) fn new(listeners: Vec<StreamListener>, options: StreamOptions) -> Self {
+        let by_client = HashMap::with_hasher(options.caps.hasher());
         Self {
             listeners,
             options,
             connections: Vec::new(),
             free: Vec::new(),
-            by_client: HashMap::default(),
+            by_client,
             dirty: Vec::new(),
             resumed: Vec::new(),
             next_sweep: None,
@@ -224,8 +225,9 @@ impl Streams {
         let greeter = Greeter { configs: options.tls.as_ref(), has_fallback: false };
         let turn = connection.receive(greeter, cipher, arena, now);
         counters.stream_bytes_received += turn.bytes.len() as u64;
-        // TLS may have something to say: a handshake does, and so do new keys.
-        self.mark_dirty(place);
+        if connection.has_more_to_say() {
+            self.mark_dirty(place);
+        }
         Some(turn)
     }
 
@@ -279,7 +281,7 @@ impl Streams {
         !self.dirty.is_empty()
     }
 
-    /// Writes what waits. Connections that turn out to be broken are noticed when they are read from.
+    /// Writes what waits. Connections that turn out to be broken end when they are read from.
     pub(crate) fn flush(&mut self, counters: &mut Counters) {
         while let Some(place) = self.dirty.pop() {
             let limit = self.options.send_queue;
@@ -288,10 +290,9 @@ impl Streams {
             counters.stream_writes += 1;
             match connection.write() {
                 Ok(count) => counters.stream_bytes_sent += count as u64,
-                // The poll tells of the hang-up too, unless it did so before.
-                Err(_) => connection.marks.hung_up = true,
+                Err(_) => connection.marks.broken = true,
             }
-            if connection.marks.hung_up || connection.marks.paused && !connection.is_clogged(limit) {
+            if connection.marks.broken || connection.marks.paused && !connection.is_clogged(limit) {
                 connection.marks.paused = false;
                 self.resumed.push(place);
             }
@@ -359,9 +360,10 @@ impl Streams {
         }
         let mut overdue = Vec::new();
         let mut any = false;
-        for (connection, place) in self.connections.iter().zip(0..) {
+        for (connection, place) in self.connections.iter_mut().zip(0..) {
             let Some(connection) = connection else { continue };
             any = true;
+            connection.trim();
             if let Some(end) = connection.overdue(&self.options.patience, now)
                 && !holds(connection.client())
             {

@@ -5,10 +5,10 @@
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
+    /// Something was added since the last look.
+    used: bool,
 }
 
-/// Room that is kept for the next burst; more goes back to the system once it is not needed.
-const KEPT: usize = 16 << 10;
 /// STUN pads to four bytes.
 static ZEROES: [u8; 3] = [0; 3];
 
@@ -31,9 +31,17 @@ impl Outbox {
     #[inline]
     pub(crate) fn push(&mut self, head: &[u8], payload: &[u8], padding: u8) {
         let padding = ZEROES.get(..usize::from(padding)).unwrap_or(&ZEROES);
+        self.used = true;
         self.bytes.reserve(head.len() + payload.len() + padding.len());
         for part in [head, payload, padding] {
             self.bytes.extend_from_slice(part);
+        }
+    }
+
+    /// Gives back the room of one that was not used since the last call; one in use keeps it for the next burst.
+    pub(crate) fn trim(&mut self) {
+        if !std::mem::take(&mut self.used) && self.bytes.is_empty() {
+            self.bytes = Vec::new();
         }
     }
 
@@ -42,7 +50,6 @@ impl Outbox {
         self.sent = (self.sent + count).min(self.bytes.len());
         if self.is_empty() {
             self.bytes.clear();
-            self.bytes.shrink_to(KEPT);
             self.sent = 0;
         } else if self.sent >= self.bytes.len() / 2 {
             // Moved at most once per byte sent, so a queue that is never empty costs no more than one that is.
@@ -76,12 +83,19 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_leaves_no_room_behind() {
+    fn a_burst_leaves_no_room_behind_once_it_is_over() {
         let mut outbox = Outbox::default();
         outbox.push(&[0; 4], &[1; 200_000], 0);
         outbox.advance(200_003);
         assert_eq!(outbox.pending(), [1]);
-        outbox.advance(1);
-        assert!(outbox.bytes.capacity() <= KEPT);
+        outbox.trim();
+        outbox.trim();
+        assert_eq!(outbox.pending(), [1], "what waits is not lost");
+        outbox.push(&[2], &[], 0);
+        outbox.advance(2);
+        outbox.trim();
+        assert!(outbox.bytes.capacity() > 0, "in use");
+        outbox.trim();
+        assert_eq!(outbox.bytes.capacity(), 0);
     }
 }

@@ -71,6 +71,14 @@ impl Session {
         }
     }
 
+    /// Whether TLS has something of its own to send: a handshake does, and so do new keys.
+    pub(crate) fn wants_write(&self) -> bool {
+        match self {
+            Self::Plain | Self::Hello(_) => false,
+            Self::Tls(tls) => tls.wants_write(),
+        }
+    }
+
     /// Reads once from the connection, into `into`, which has [`READ_ROOM`]. `cipher` is memory for what is encrypted.
     pub(crate) fn read(
         &mut self,
