@@ -11,10 +11,12 @@
 
 mod client;
 mod home;
+mod pebble;
 mod process;
 mod server;
 mod tools;
 
+mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod exit_codes;
@@ -25,3 +27,4 @@ mod interop;
 mod log;
 mod networks;
 mod ports;
+mod renewal_info;
