@@ -64,7 +64,9 @@ fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Fai
     let host = net::sys::interfaces::local_addresses()?;
     let tls = certificates::load(&config.tls)
         .map_err(|message| Failure { exit: Exit::BadConfig, messages: vec![message] })?;
-    let acme = acme_setup(&config, &Arc::default())?;
+    let store = CertStore::new(config.tls.min_version)
+        .map_err(|error| Failure { exit: Exit::Failed, messages: vec![error.to_string()] })?;
+    let acme = acme_setup(&config, &store)?;
     let start = Start {
         authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
         advert: Advert::of(&config, &host),
