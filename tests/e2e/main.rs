@@ -21,5 +21,7 @@ mod hold;
 #[path = "../interop/mod.rs"]
 mod interop;
 mod log;
+#[path = "../netlab/mod.rs"]
+mod netlab;
 mod networks;
 mod ports;
