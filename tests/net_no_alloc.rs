@@ -5,15 +5,19 @@
 
 mod counting;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use turnbridge::net::listener::open_listeners;
+use turnbridge::net::listener::{WorkerListeners, open_listeners};
 use turnbridge::net::ports::{RelayAddress, RelayPorts};
+use turnbridge::net::stream::{Security, StreamListen, StreamListener, StreamOptions, open_stream_listeners};
 use turnbridge::net::sys::udp::BufferSizes;
 use turnbridge::net::worker::{Clock, Core, Setup, start};
-use turnbridge::turn::{AllocationId, Family, FiveTuple, Input, Millis, Now, Output, PortRequest, RelayId};
+use turnbridge::turn::{
+    AllocationId, Family, FiveTuple, Input, Millis, Now, Output, PortRequest, RelayId, RelayTransport,
+};
 
 /// One client and one peer. The client's first datagram opens the relay socket and is answered with its port.
 struct Pipe {
@@ -28,7 +32,12 @@ impl Core for Pipe {
         match (input, self.client) {
             (Input::FromClient { client, .. }, None) => {
                 self.client = Some(client);
-                out(Output::OpenRelay { relay: RELAY, client, port: PortRequest::Any });
+                out(Output::OpenRelay {
+                    relay: RELAY,
+                    client,
+                    port: PortRequest::Any,
+                    transport: RelayTransport::Udp,
+                });
             }
             (Input::FromClient { bytes, .. }, Some(_)) => {
                 out(Output::ToPeer { relay: RELAY, peer: self.peer, bytes, dont_fragment: false });
@@ -44,6 +53,10 @@ impl Core for Pipe {
         }
     }
 
+    fn holds(&self, client: FiveTuple) -> bool {
+        self.client == Some(client)
+    }
+
     fn next_deadline(&self) -> Option<Millis> {
         None
     }
@@ -57,37 +70,90 @@ fn socket() -> UdpSocket {
     socket
 }
 
+/// How the client reaches the worker.
+enum Way {
+    Datagrams(UdpSocket),
+    Stream(TcpStream),
+}
+
+impl Way {
+    /// Sends ChannelData; its payload is a multiple of four, so nobody pads.
+    fn send(&mut self, frame: &[u8]) {
+        match self {
+            Self::Datagrams(socket) => assert_eq!(socket.send(frame).unwrap(), frame.len()),
+            Self::Stream(stream) => stream.write_all(frame).unwrap(),
+        }
+    }
+
+    /// Receives as much as the worker sends at once.
+    fn receive(&mut self, buffer: &mut [u8]) {
+        match self {
+            Self::Datagrams(socket) => assert_eq!(socket.recv(buffer).unwrap(), buffer.len()),
+            Self::Stream(stream) => stream.read_exact(buffer).unwrap(),
+        }
+    }
+}
+
+/// A Binding request: what a stream has to begin with.
+const FIRST: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+
 #[test]
 fn relaying_allocates_nothing() {
-    let (client, peer) = (socket(), socket());
-    let listeners =
-        open_listeners(&["127.0.0.1:0".parse().unwrap()], 1, BufferSizes::default()).unwrap().remove(0);
-    client.connect(listeners[0].address()).unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listeners = open_listeners(&[any], 1, BufferSizes::default()).unwrap().remove(0);
+    let listen = StreamListen { address: any, security: Security::Plain };
+    let stream_listeners = open_stream_listeners(&[listen], 1).unwrap().remove(0);
+    let datagrams = socket();
+    datagrams.connect(listeners[0].address()).unwrap();
+    check(listeners, Vec::new(), 23_000..=23_009, || Way::Datagrams(datagrams));
+    let address = stream_listeners[0].address();
+    check(Vec::new(), stream_listeners, 23_010..=23_019, || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        Way::Stream(stream)
+    });
+}
+
+/// Relays both ways through a worker with these listeners, and counts what is asked of the allocator meanwhile.
+fn check(
+    listeners: WorkerListeners,
+    stream_listeners: Vec<StreamListener>,
+    ports: std::ops::RangeInclusive<u16>,
+    connect: impl FnOnce() -> Way,
+) {
+    let peer = socket();
     let relay_address = RelayAddress::direct("127.0.0.1".parse().unwrap());
     let setup = Setup {
         listeners,
-        ports: Arc::new(RelayPorts::new(&[relay_address], 23_000..=23_099, [0; 32])),
+        stream_listeners,
+        streams: StreamOptions::default(),
+        ports: Arc::new(RelayPorts::new(&[relay_address], ports, [0; 32])),
         relay_buffers: BufferSizes::default(),
         clock: Clock::new(),
         observer: Box::new(|_| ()),
     };
     let worker = start("worker", setup, Pipe { client: None, peer: peer.local_addr().unwrap() }).unwrap();
-    client.send(b"open").unwrap();
+    let mut client = connect();
+    client.send(&FIRST);
     let mut port = [0; 2];
-    client.recv(&mut port).unwrap();
+    client.receive(&mut port);
     peer.connect(("127.0.0.1", u16::from_be_bytes(port))).unwrap();
 
     let mut buffer = [0; 2048];
     let mut lap = || {
         let before = counting::made();
-        for length in [160, 1200, 1200, 0, 1] {
+        for length in [160, 1200, 1200, 0, 4] {
+            let mut frame = [7; 1204];
+            frame[..2].copy_from_slice(&[0x40, 0]);
+            frame[2..4].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
             for _ in 0..16 {
-                client.send(&[7; 1200][..length]).unwrap();
+                client.send(&frame[..4 + length]);
                 peer.send(&[8; 1200][..length]).unwrap();
             }
             for _ in 0..16 {
-                assert_eq!(peer.recv(&mut buffer).unwrap(), length);
-                assert_eq!(client.recv(&mut buffer).unwrap(), length + 4);
+                assert_eq!(peer.recv(&mut buffer).unwrap(), length + 4);
+                client.receive(&mut buffer[..length + 4]);
             }
         }
         counting::made() - before

@@ -78,8 +78,10 @@ impl Sockets for ForwarderSockets {
 impl ForwarderSockets {
     fn at(&mut self, socket: SocketId) -> &mut Socket {
         match socket.kind() {
-            SocketKind::Listener(_) => &mut self.listener,
             SocketKind::Relay(flow) => &mut self.relays[flow as usize],
+            SocketKind::Listener(_) | SocketKind::StreamListener(_) | SocketKind::Connection(_) => {
+                &mut self.listener
+            }
         }
     }
 }
@@ -131,8 +133,10 @@ impl Forwarder {
                 self.sockets.at(socket).size = SlotSize::Large;
             }
             match socket.kind() {
-                SocketKind::Listener(_) => self.forward_up(&message, batch)?,
                 SocketKind::Relay(flow) => self.forward_down(flow, &message, batch),
+                SocketKind::Listener(_) | SocketKind::StreamListener(_) | SocketKind::Connection(_) => {
+                    self.forward_up(&message, batch)?;
+                }
             }
         }
         Ok(())

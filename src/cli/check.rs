@@ -6,7 +6,7 @@ use super::{
     settings::{self, SettingArgs},
 };
 use crate::{
-    config::{Config, Loaded},
+    config::{Config, Loaded, checked::AddressPair},
     control::{
         advert::Advert,
         state::{self, Surroundings},
@@ -70,6 +70,7 @@ fn describe(config: &Config, advert: &Advert) -> String {
     let lines = [
         ("listens on", advert.listeners.iter().map(ToString::to_string).collect::<Vec<_>>()),
         ("relays from", relays.collect()),
+        ("tells NATs", discoveries(config)),
         ("logs in", logins(config)),
         ("clients use", advert.client_urls(&config.relay.external, None)),
     ];
@@ -80,6 +81,16 @@ fn describe(config: &Config, advert: &Advert) -> String {
         }
     }
     text.trim_end().to_owned()
+}
+
+/// Between which addresses, as clients see them, NAT discovery answers.
+fn discoveries(config: &Config) -> Vec<String> {
+    let describe = |pair: &AddressPair| {
+        let [one, other] = pair.addresses.map(|ip| config.relay.external.advertised(ip));
+        let [port, alternate] = pair.ports;
+        format!("by answers from {one} and {other}, ports {port} and {alternate}")
+    };
+    config.nat_discovery.pairs.iter().map(describe).collect()
 }
 
 fn logins(config: &Config) -> Vec<String> {

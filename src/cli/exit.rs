@@ -92,6 +92,7 @@ mod tests {
         let listen = |errno| {
             let address = "192.0.2.1:53".parse().unwrap();
             Failure::from(ServeError::Listen(ListenError::new(
+                crate::turn::Transport::Udp,
                 address,
                 std::io::Error::from_raw_os_error(errno),
             )))

@@ -10,7 +10,10 @@ use crate::{
     auth::Secret,
     config::{Config, checked::NamedSecret},
     control::{
+        acme,
         advert::Advert,
+        certificates,
+        certs::CertStore,
         first_minute::first_minute,
         logging::{self, Style},
         server::{self, Start},
@@ -59,11 +62,16 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
 fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Failure> {
     let own_secret = if config.auth.is_empty() { Some(use_own_secret(&mut config)?) } else { None };
     let host = net::sys::interfaces::local_addresses()?;
+    let tls = certificates::load(&config.tls)
+        .map_err(|message| Failure { exit: Exit::BadConfig, messages: vec![message] })?;
+    let acme = acme_setup(&config, &Arc::default())?;
     let start = Start {
         authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
         advert: Advert::of(&config, &host),
         config: config.clone(),
         host,
+        tls,
+        acme,
     };
     let ready = |advert: &Advert| {
         tracing::info!(
@@ -95,6 +103,13 @@ fn use_own_secret(config: &mut Config) -> Result<OwnSecret, Failure> {
     let secret: Secret = own.secret.clone();
     config.auth.secrets.push(NamedSecret { name: path, secret });
     Ok(own)
+}
+
+fn acme_setup(config: &Config, store: &Arc<CertStore>) -> Result<Option<acme::Setup>, Failure> {
+    let Some(settings) = config.tls.acme.clone() else { return Ok(None) };
+    let directory =
+        state::keep_directory(&config.server.state_dir, &Surroundings::of_this_process(), "acme")?;
+    Ok(Some(acme::Setup { settings, directory, store: store.clone() }))
 }
 
 fn tell(config: &Config, advert: &Advert, own: &OwnSecret, style: Style) {

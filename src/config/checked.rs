@@ -1,14 +1,18 @@
 //! What is meant: the configuration with every value checked, alone and against the others.
 
+mod acme;
 mod auth;
 mod limits;
 mod listener;
+mod nat_discovery;
 mod relay;
 mod tls;
 
+pub use acme::{Acme, ExternalAccount};
 pub use auth::{Auth, NamedSecret};
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;
+pub use nat_discovery::{AddressPair, NatDiscovery};
 pub use relay::{External, Relay};
 pub use tls::{CertificateFiles, Tls};
 
@@ -44,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who may be relayed to, beside the built-in policy.
     pub peers: Peers,
+    /// Where clients find out what their NAT does.
+    pub nat_discovery: NatDiscovery,
     /// The channel numbers that may be bound.
     pub channel_numbers: ChannelNumbers,
     /// From which level on something is logged.
@@ -86,7 +92,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         server: check_server(&raw.server, &realm, &mut findings),
         listeners: listener::check(&raw.listener, &mut findings),
         tls: tls::check(&raw.tls, &raw.listener, &mut findings),
-        relay: relay::check(&raw.relay, &raw.listener, &mut findings),
+        relay: relay::check(raw, &mut findings),
         auth: auth::check(&raw.auth, &realm, &mut findings),
         limits: limits::check(&raw.limits, raw.turn.channel_numbers, &mut findings),
         peers: Peers {
@@ -94,6 +100,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
             deny: raw.peers.deny.iter().map(|cidr| cidr.0).collect(),
             ports: raw.peers.ports,
         },
+        nat_discovery: nat_discovery::check(raw, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
         log_level: raw.log.level,
         log_format: raw.log.format,

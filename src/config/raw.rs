@@ -7,10 +7,14 @@
     reason = "each key is explained in config/turnbridge.toml, which a test keeps complete"
 )]
 
+mod acme;
+
+pub use acme::Acme;
+
 use super::{
-    address::{Cidr, ExternalAddress, HostAddress, HostPort, ListenAddress, PortRange},
+    address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
     choice::{ChannelNumbers, ExpiryRule, LogFormat, LogLevel, StateDir, TlsVersion, Transport, Workers},
-    text::{many, maybe, one},
+    text::{many, maybe, one, switch},
     units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
 };
 use crate::auth::Secret;
@@ -37,6 +41,8 @@ pub struct Config {
     pub peers: Peers,
     /// Leniency for old clients.
     pub turn: Turn,
+    /// Where they find out what their NAT does.
+    pub nat_discovery: NatDiscovery,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -76,7 +82,10 @@ pub struct Listener {
 pub struct Tls {
     #[serde(with = "one")]
     pub min_version: TlsVersion,
+    #[serde(with = "many")]
+    pub names: Vec<DnsName>,
     pub certificate: Vec<Certificate>,
+    pub acme: Acme,
 }
 
 /// `[[tls.certificate]]`
@@ -188,6 +197,18 @@ pub struct Turn {
     pub channel_numbers: ChannelNumbers,
 }
 
+/// `[nat_discovery]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NatDiscovery {
+    #[serde(with = "many")]
+    pub addresses: Vec<HostAddress>,
+    #[serde(with = "one")]
+    pub alternate_port: Port,
+    #[serde(with = "switch")]
+    pub classic: bool,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -210,7 +231,8 @@ impl<'de> Deserialize<'de> for MaskedSecret {
 
 impl Serialize for MaskedSecret {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&self.0)
+        // Nothing hides nothing, and must not be read back as a secret.
+        if self.0.expose().is_empty() { to.serialize_str("") } else { to.collect_str(&self.0) }
     }
 }
 
@@ -230,6 +252,7 @@ impl Default for Config {
             limits: Limits::default(),
             peers: Peers::default(),
             turn: Turn::default(),
+            nat_discovery: NatDiscovery::default(),
             log: Log::default(),
         }
     }
@@ -260,7 +283,12 @@ impl Default for Listener {
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { min_version: TlsVersion::Tls12, certificate: Vec::new() }
+        Self {
+            min_version: TlsVersion::Tls12,
+            names: Vec::new(),
+            certificate: Vec::new(),
+            acme: Acme::default(),
+        }
     }
 }
 
@@ -319,6 +347,12 @@ impl Default for Peers {
 impl Default for Turn {
     fn default() -> Self {
         Self { channel_numbers: ChannelNumbers::Rfc8656 }
+    }
+}
+
+impl Default for NatDiscovery {
+    fn default() -> Self {
+        Self { addresses: Vec::new(), alternate_port: Port(3479), classic: false }
     }
 }
 

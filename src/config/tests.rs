@@ -91,7 +91,7 @@ fn the_shipped_file_shows_every_key_of_a_repeated_section() {
     let cases = [
         ("# [[auth.user]]", "[limits]", toml::Table::try_from(user)),
         ("# [[listener]]", "[tls]", toml::Table::try_from(listener)),
-        ("# [[tls.certificate]]", "[relay]", toml::Table::try_from(certificate)),
+        ("# [[tls.certificate]]", "[tls.acme]", toml::Table::try_from(certificate)),
     ];
     for (begin, end, all) in cases {
         let (_, example) = SHIPPED.split_once(begin).unwrap();
@@ -128,7 +128,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
         "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
-  known here: server, listener, tls, relay, auth, limits, peers, turn, log
+  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, log
   |
 2 | [[listeners]]
   |   ^^^^^^^^^"
@@ -440,7 +440,7 @@ fn what_works_but_is_not_meant_is_warned_of() {
         ),
         (
             "[[tls.certificate]]\nchain = \"c\"\nkey = \"k\"",
-            "tls.certificate is not used: no listener has transport = \"tls\" or \"auto\"",
+            "the certificates of [tls] are not used: no listener has transport = \"tls\" or \"auto\"",
         ),
         (
             "[limits]\nconnections = 10",
@@ -508,4 +508,214 @@ fn the_files_of_a_certificate_are_beside_the_configuration() {
     let listener = &config.listeners[0];
     assert_eq!(listener.fallback.as_ref().map(ToString::to_string).as_deref(), Some("[::1]:80"));
     assert_eq!(listener.proxy_protocol_from, ["10.0.0.1/32".parse().unwrap()]);
+}
+
+#[test]
+fn nat_discovery_takes_two_addresses_with_the_first_port_that_both_have() {
+    let sockets = |text: &str| -> Vec<String> {
+        let config =
+            load_text("discovery-pairs", text).unwrap_or_else(|error| panic!("{text}: {error}")).config;
+        let pairs = config.nat_discovery.pairs.iter();
+        pairs.map(|pair| pair.sockets().map(|socket| socket.to_string()).join(" ")).collect()
+    };
+    assert_eq!(sockets(""), Vec::<String>::new());
+    let pair = "[nat_discovery]\naddresses = [\"192.0.2.1\", \"192.0.2.2\"]\n";
+    assert_eq!(sockets(pair), ["192.0.2.1:3478 192.0.2.2:3478 192.0.2.1:3479 192.0.2.2:3479"]);
+    let listeners = "[[listener]]\naddress = \"192.0.2.1:1\"\n[[listener]]\naddress = \":2\"\ntransport = \"tcp\"\n\
+                     [[listener]]\naddress = \"192.0.2.2:53\"\n[[listener]]\naddress = \"192.0.2.1:53\"\n";
+    assert_eq!(
+        sockets(&format!("{listeners}{pair}alternate_port = 1\n")),
+        ["192.0.2.1:53 192.0.2.2:53 192.0.2.1:1 192.0.2.2:1"]
+    );
+    let both =
+        "[nat_discovery]\naddresses = [\"2001:db8::2\", \"192.0.2.1\", \"192.0.2.2\", \"2001:db8::1\"]\n";
+    assert_eq!(
+        sockets(both),
+        [
+            "192.0.2.1:3478 192.0.2.2:3478 192.0.2.1:3479 192.0.2.2:3479",
+            "[2001:db8::2]:3478 [2001:db8::1]:3478 [2001:db8::2]:3479 [2001:db8::1]:3479"
+        ]
+    );
+}
+
+#[test]
+fn nat_discovery_that_cannot_work_is_refused() {
+    let pair = "addresses = [\"192.0.2.1\", \"192.0.2.2\"]";
+    let cases = [
+        (
+            "addresses = [\"192.0.2.1\"]".to_owned(),
+            "t.toml:2:13: nat_discovery.addresses: expected two addresses of a family, or none: there are 1 of IPv4",
+        ),
+        (
+            "addresses = [\"192.0.2.1\", \"2001:db8::1\"]".to_owned(),
+            "nat_discovery.addresses: expected two addresses of a family, or none: there are 1 of IPv6",
+        ),
+        ("addresses = [\"192.0.2.1\", \"192.0.2.2\", \"192.0.2.3\"]".to_owned(), "there are 3 of IPv4"),
+        (
+            "addresses = [\"192.0.2.1\", \"192.0.2.1\"]".to_owned(),
+            "nat_discovery.addresses[1]: 192.0.2.1 is listed twice",
+        ),
+        ("addresses = [\"0.0.0.0\", \"192.0.2.1\"]".to_owned(), "is not an address of one host"),
+        (
+            format!("{pair}\nalternate_port = 3478"),
+            "t.toml:3:18: nat_discovery.alternate_port: the alternate port must be another one than 3478, which listener 1 has already",
+        ),
+        (
+            format!("{pair}\nalternate_port = 0"),
+            "nat_discovery.alternate_port: 0 is not a port: expected 1 to 65535",
+        ),
+        (format!("{pair}\nalternate_port = 65536"), "65536 is not a port: expected 1 to 65535"),
+        (
+            "classic = true".to_owned(),
+            "t.toml:2:11: nat_discovery.classic: nothing is discovered without two nat_discovery.addresses",
+        ),
+        (
+            "classic = \"yes\"".to_owned(),
+            "nat_discovery.classic: invalid value: string \"yes\", expected true or false",
+        ),
+        (
+            format!("{pair}\n[[listener]]\naddress = \"192.0.2.1:3478\""),
+            "nat_discovery.addresses: no UDP port is listened on at both 192.0.2.1 and 192.0.2.2",
+        ),
+        (
+            format!("{pair}\n[[listener]]\naddress = \":3478\"\ntransport = \"tcp\""),
+            "no UDP port is listened on at both",
+        ),
+        (format!("{pair}\n[[listener]]\naddress = \":0\""), "no UDP port is listened on at both"),
+        (
+            format!("{pair}\n[relay]\nexternal = [\"203.0.113.7\"]"),
+            "relay.external: 192.0.2.1 and 192.0.2.2 are both called 203.0.113.7 outside",
+        ),
+    ];
+    for (text, expected) in cases {
+        let message = error_of("discovery-refused", &format!("[nat_discovery]\n{text}\n"));
+        assert!(message.contains(expected), "{text}\n{message}");
+    }
+}
+
+#[test]
+fn nat_discovery_behind_a_nat_needs_a_public_address_for_each() {
+    let text = |external: &str, addresses: &str| {
+        format!(
+            "[relay]\naddresses = [{addresses}]\nexternal = [{external}]\n[nat_discovery]\naddresses = [\"10.0.0.1\", \"10.0.0.2\"]\n"
+        )
+    };
+    let both = "\"203.0.113.1/10.0.0.1\", \"203.0.113.2/10.0.0.2\"";
+    assert_eq!(warnings_of("discovery-nat", &text(both, "")), Vec::<String>::new());
+    assert_eq!(warnings_of("discovery-nat", &text(both, "\"10.0.0.1\"")), Vec::<String>::new());
+    for (known, unknown) in [("10.0.0.1", "10.0.0.2"), ("10.0.0.2", "10.0.0.1")] {
+        assert_eq!(
+            warnings_of("discovery-nat", &text(&format!("\"203.0.113.1/{known}\""), "")),
+            [format!(
+                "relay.external has a public address for {known} and none for {unknown}, which clients are told of by nat_discovery"
+            )]
+        );
+    }
+    let ports = "[relay]\nports = \"3479-4000\"\n[nat_discovery]\naddresses = [\"10.0.0.1\", \"10.0.0.2\"]\n";
+    assert!(warnings_of("discovery-nat", ports)[0].contains("alternate_port = 3479 lies within relay.ports"));
+}
+
+#[test]
+fn a_switch_is_set_by_a_word_of_the_environment_too() {
+    let over =
+        |key: &str, value: toml::Value| Override { key: key.to_owned(), value, origin: "test".to_owned() };
+    let addresses = toml::Value::Array(vec!["192.0.2.1".into(), "192.0.2.2".into()]);
+    for value in [toml::Value::Boolean(true), "true".into()] {
+        let overrides =
+            vec![over("nat_discovery.addresses", addresses.clone()), over("nat_discovery.classic", value)];
+        assert!(load(Inputs { file: None, overrides }).unwrap().config.nat_discovery.classic);
+    }
+}
+
+/// A configuration that orders a certificate, with these lines of `[tls.acme]`.
+fn acme(lines: &str) -> String {
+    format!(
+        "[[listener]]\naddress = \":443\"\ntransport = \"auto\"\n[tls.acme]\nnames = [\"Turn.Example.org\"]\n{lines}"
+    )
+}
+
+#[test]
+fn acme_needs_a_name_and_agreement_and_has_defaults_for_the_rest() {
+    assert!(load_text("no-acme", "").unwrap().config.tls.acme.is_none());
+    let checked = load_text("acme", &acme("agree_to_terms = true\ncontact = [\"a@example.org\"]\n")).unwrap();
+    assert_eq!(checked.warnings, Vec::<String>::new());
+    let checked = checked.config.tls.acme.unwrap();
+    assert_eq!(checked.names, ["turn.example.org"]);
+    assert_eq!(checked.contact, ["mailto:a@example.org"]);
+    assert_eq!(checked.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert!(checked.ca_file.is_none() && checked.external_account.is_none());
+
+    let error = error_of("acme-terms", &acme(""));
+    assert!(
+        error.contains("tls.acme.agree_to_terms: a CA issues certificates to those who agree"),
+        "{error}"
+    );
+    let unused = warnings_of("acme-unused", "[tls.acme]\nagree_to_terms = true\n");
+    assert_eq!(unused, ["tls.acme.names is empty, so no certificate is ordered"]);
+}
+
+#[test]
+fn acme_can_be_set_from_the_environment() {
+    let set = |key: &str, value: &str| env::set(&format!("tls.acme.{key}={value}")).unwrap();
+    let overrides = vec![
+        set("names", "a.example,b.example"),
+        set("agree_to_terms", "true"),
+        set("challenge", "http-01"),
+        set("eab_kid", "kid-1"),
+        set("eab_hmac_key", "c2VjcmV0"),
+    ];
+    let loaded = load(Inputs { file: None, overrides }).unwrap();
+    let checked = loaded.config.tls.acme.as_ref().unwrap();
+    assert_eq!(checked.names, ["a.example", "b.example"]);
+    assert_eq!(checked.external_account.as_ref().unwrap().hmac_key.as_slice(), b"secret");
+    let shown = toml::to_string(&loaded.raw).unwrap();
+    assert!(shown.contains("eab_hmac_key = \"***\"") && !shown.contains("c2VjcmV0"), "{shown}");
+    let wrong = load(Inputs { file: None, overrides: vec![set("agree_to_terms", "yes")] }).unwrap_err();
+    assert!(wrong.to_string().contains("string \"yes\", expected true or false"), "{wrong}");
+}
+
+#[test]
+fn what_a_ca_would_only_refuse_later_is_refused_at_once() {
+    let cases = [
+        ("contact = [\"nobody\"]", "tls.acme.contact[0]: \"nobody\" is not a mail address"),
+        ("contact = [\"a@b@c\"]", "tls.acme.contact[0]: \"a@b@c\" is not a mail address"),
+        (
+            "directory = \"http://ca.example/dir\"",
+            "tls.acme.directory: \"http://ca.example/dir\" is not the URL",
+        ),
+        ("directory = \"https:///dir\"", "tls.acme.directory: \"https:///dir\" is not the URL"),
+        ("ca_file = \"missing.pem\"", "missing.pem cannot be read"),
+        ("ca_file = \"t.toml\"", "t.toml has 0 certificates"),
+        ("eab_kid = \"x\"", "tls.acme.eab_kid: is the name of a key"),
+        ("eab_hmac_key = \"c2VjcmV0\"", "tls.acme.eab_hmac_key: is a key, whose name"),
+        ("eab_kid = \"x\"\neab_hmac_key = \"+/\"", "tls.acme.eab_hmac_key: is not base64url"),
+        ("challenge = \"dns-01\"", "expected \"tls-alpn-01\" or \"http-01\""),
+        ("challenge = \"http-01\"\nhttp_address = \":0\"", "tls.acme.http_address: the CA comes to one port"),
+        (
+            "challenge = \"http-01\"\nhttp_address = \"192.0.2.1:443\"",
+            "tls.acme.http_address: \"192.0.2.1:443\" is where a listener is",
+        ),
+    ];
+    for (at, (lines, expected)) in cases.iter().enumerate() {
+        let error = error_of(&format!("acme-{at}"), &acme(&format!("agree_to_terms = true\n{lines}\n")));
+        assert!(error.contains(expected), "{lines}: {error}");
+    }
+    let names = "names = [\"a.example\", \"A.example\", \"*.example\"]\nagree_to_terms = true\n";
+    let error = error_of("acme-names", &acme("").replace("names = [\"Turn.Example.org\"]\n", names));
+    assert!(error.contains("tls.acme.names[1]: \"A.example\" is listed twice"), "{error}");
+    assert!(error.contains("tls.acme.names[2]: \"*.example\" is a wildcard"), "{error}");
+}
+
+#[test]
+fn the_port_that_a_ca_comes_to_is_asked_for() {
+    let lines = "[tls.acme]\nnames = [\"a.example\"]\nagree_to_terms = true\n";
+    let error = error_of("acme-no-tls", lines);
+    assert!(error.contains("tls.acme.challenge: \"tls-alpn-01\" is answered by TLS listeners"), "{error}");
+    let elsewhere = format!("[[listener]]\naddress = \":5349\"\ntransport = \"tls\"\n{lines}");
+    let warnings = warnings_of("acme-port", &elsewhere);
+    assert!(warnings[0].starts_with("no TLS listener is on port 443"), "{warnings:?}");
+    let http = format!("{elsewhere}challenge = \"http-01\"\n");
+    assert_eq!(warnings_of("acme-http", &http), Vec::<String>::new());
+    let warnings = warnings_of("acme-http-port", &format!("{http}http_address = \":8080\"\n"));
+    assert!(warnings[0].starts_with("tls.acme.http_address is not on port 80"), "{warnings:?}");
 }

@@ -31,6 +31,8 @@ pub struct Listening {
     pub transport: Transport,
     /// The number of the configured listener that it comes from.
     pub listener: usize,
+    /// One of the addresses that a wildcard stands for, so the server can do without it.
+    pub of_wildcard: bool,
 }
 
 /// As `--listen` takes it.
@@ -46,12 +48,24 @@ impl Advert {
         let mut listeners: Vec<Listening> = Vec::new();
         for (at, listener) in config.listeners.iter().enumerate() {
             let transport = listener.transport;
+            let of_wildcard = !matches!(listener.address, ListenAddress::One(_));
             for address in expand(listener.address, host) {
                 let is_known = |other: &Listening| {
                     other.address == address && other.transport.is_stream() == transport.is_stream()
                 };
                 if address.port() == 0 || !listeners.iter().any(is_known) {
-                    listeners.push(Listening { address, transport, listener: at });
+                    listeners.push(Listening { address, transport, listener: at, of_wildcard });
+                }
+            }
+        }
+        for pair in &config.nat_discovery.pairs {
+            for address in pair.sockets() {
+                let transport = Transport::Udp;
+                let new = Listening { address, transport, listener: pair.listener, of_wildcard: false };
+                let is_known =
+                    |other: &Listening| (other.address, other.transport) == (address, Transport::Udp);
+                if !listeners.iter().any(is_known) {
+                    listeners.push(new);
                 }
             }
         }
@@ -181,6 +195,19 @@ mod tests {
             let shown: Vec<_> = advert.listeners.iter().map(Listening::to_string).collect();
             assert_eq!(shown.join(" "), expected, "{listener}");
         }
+    }
+
+    #[test]
+    fn nat_discovery_adds_the_sockets_that_no_listener_stands_for() {
+        let settings = [
+            ("listener", r#"[{ address = "0.0.0.0:3478" }, { address = "10.0.0.5:9", transport = "tcp" }]"#),
+            ("nat_discovery.addresses", r#"["10.0.0.5", "10.0.0.6"]"#),
+        ];
+        let (advert, _) = advert(&settings, &["10.0.0.5"]);
+        let shown: Vec<_> = advert.listeners.iter().map(Listening::to_string).collect();
+        let expected =
+            "udp:10.0.0.5:3478 tcp:10.0.0.5:9 udp:10.0.0.6:3478 udp:10.0.0.5:3479 udp:10.0.0.6:3479";
+        assert_eq!(shown.join(" "), expected);
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
-use super::advert::{Advert, Listening};
+use super::acme;
+use super::advert::Advert;
 use super::events::EventLog;
+use super::listeners;
 use super::settings::settings;
 use super::tide::Tide;
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::net::listener::{ListenError, ListenFailure, Listener, open_listeners};
+use crate::net::listener::{ListenError, ListenFailure};
 use crate::net::ports::RelayPorts;
+use crate::net::stream::{Caps, Patience, StreamOptions};
 use crate::net::sys::{memory, open_files, udp::BufferSizes};
-use crate::net::worker::{self, Clock, Setup, WorkerHandle};
-use crate::turn::{Event, Parts, Quota, Relay};
+use crate::net::tls::TlsConfigs;
+use crate::net::worker::{self, Clock, Report, Setup, WorkerHandle};
+use crate::turn::{Parts, Quota, Relay, RelayNumber};
 use signal_hook::{consts::signal, iterator::Signals};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::{fmt, io, net::IpAddr, sync::Arc, thread, time::Duration};
@@ -26,6 +30,10 @@ pub struct Start {
     pub advert: Advert,
     /// All addresses the host has now.
     pub host: Vec<IpAddr>,
+    /// How TLS clients are met.
+    pub tls: Option<TlsConfigs>,
+    /// Where certificates come from by themselves, if they are to.
+    pub acme: Option<acme::Setup>,
 }
 
 /// Why a server could not start or go on.
@@ -77,16 +85,20 @@ impl std::error::Error for ServeError {}
 
 /// Serves until the process is told to stop. `ready` is called once, when all sockets are open, with the addresses
 /// that were really bound.
-pub fn run(start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
+pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
     let (news, incoming) = mpsc::channel();
     // Before anything is open: from here on a signal ends the server in good order.
     forward_signals(news.clone())?;
     check_open_files(&start.config);
     let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
     let quota = Arc::new(Quota::new(random()?));
+    let acme = start.acme.take();
     let (workers, advert) = start_workers(start, &quota, &events, &news)?;
     drop((events, news));
     ready(&advert);
+    // The CA may come as soon as it is asked, so the listeners are open before it is.
+    let acme =
+        acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
     let served = match wait(&incoming, &quota) {
         News::Signal(name) => {
             tracing::info!(signal = name, "stopping");
@@ -94,6 +106,7 @@ pub fn run(start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> 
         }
         News::WorkerEnded => Err(ServeError::WorkerEnded),
     };
+    drop(acme);
     stop(workers);
     writer.finish();
     served
@@ -157,42 +170,42 @@ fn start_workers(
     events: &EventLog,
     news: &Sender<News>,
 ) -> Result<(Vec<WorkerHandle<Relay>>, Advert), ServeError> {
-    let Start { config, authenticator, mut advert, host } = start;
+    let Start { config, authenticator, mut advert, host, tls, acme: _ } = start;
     if advert.relays.is_empty() {
         return Err(ServeError::NoRelayAddress);
     }
     let count = config.server.workers.map_or_else(worker::worker_count, |count| usize::from(count.get()));
-    let buffers = BufferSizes {
-        receive: usize::try_from(config.server.receive_buffer).ok(),
-        send: usize::try_from(config.server.send_buffer).ok(),
-    };
-    advert.listeners.retain(|listener| !listener.transport.is_stream());
-    let addresses: Vec<_> = advert.listeners.iter().map(|listener| listener.address).collect();
-    let groups = open_listeners(&addresses, count, buffers).map_err(ServeError::Listen)?;
-    // Where port 0 was asked for, this is where the port becomes known.
-    if let Some(group) = groups.first() {
-        let bound = group.iter().map(Listener::address).zip(&advert.listeners);
-        advert.listeners = bound.map(|(address, wanted)| Listening { address, ..*wanted }).collect();
-    }
+    let groups = listeners::open(&config, &mut advert, count).map_err(ServeError::Listen)?;
     let parts = Parts {
         settings: Arc::new(settings(&config, &advert, &host, count)),
         authenticator,
         quota: quota.clone(),
         nonce_key: random_bytes()?,
         seed: 0,
+        number: RelayNumber::ALONE,
     };
     let ports = Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), random_bytes()?));
+    let streams = stream_options(&config, tls)?;
     let clock = Clock::new();
     let mut workers = Vec::with_capacity(count);
-    for (number, listeners) in groups.into_iter().enumerate() {
-        let relay = Relay::new(Parts { seed: random()?, ..parts.clone() });
+    for (number, sockets) in groups.into_iter().enumerate() {
+        let relay_number = RelayNumber {
+            own: u16::try_from(number).unwrap_or(u16::MAX),
+            count: u16::try_from(count).unwrap_or(u16::MAX),
+        };
+        let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
         let (alive, events) = (Alive(news.clone()), events.clone());
-        let observer = move |event: Event<'_>| {
+        let observer = move |report: Report<'_>| {
             let _until_the_worker_ends = &alive;
-            events.report(event);
+            match report {
+                Report::Core(event) => events.report(event),
+                Report::Tls { .. } => {}
+            }
         };
         let setup = Setup {
-            listeners,
+            listeners: sockets.datagrams,
+            stream_listeners: sockets.streams,
+            streams: streams.clone(),
             ports: ports.clone(),
             relay_buffers: RELAY_BUFFERS,
             clock,
@@ -203,6 +216,22 @@ fn start_workers(
     }
     tracing::debug!(workers = count, "workers started");
     Ok((workers, advert))
+}
+
+fn stream_options(config: &Config, tls: Option<TlsConfigs>) -> Result<StreamOptions, ServeError> {
+    let limits = &config.limits.streams;
+    let unlimited = |limit: Option<u32>| limit.unwrap_or(u32::MAX);
+    let (total, per_ip) = (unlimited(limits.connections), unlimited(limits.connections_per_ip));
+    Ok(StreamOptions {
+        caps: Arc::new(Caps::new(total, per_ip, random()?)),
+        patience: Patience {
+            handshake: limits.handshake_timeout,
+            first_request: limits.first_request_timeout,
+            idle: limits.idle_timeout,
+        },
+        send_queue: limits.send_queue,
+        tls,
+    })
 }
 
 /// What one allocation's socket may buffer in the kernel. It is a limit, not a reservation: a flow of 100 Mbit/s fills

@@ -6,11 +6,14 @@ use std::time::Duration;
 use super::advert::Advert;
 use crate::config::{
     Config,
-    checked::{Budget, Limits},
+    checked::{AddressPair, Budget, Limits},
     choice::{ChannelNumbers, ExpiryRule},
 };
 use crate::net::sys::DONT_FRAGMENT;
-use crate::turn::{AllocationLimits, ChannelRange, CredentialExpiry, PeerPolicy, PeerRules, Rate, Settings};
+use crate::turn::{
+    AllocationLimits, ChannelRange, Corner, CredentialExpiry, ListenerId, NatDiscovery, PeerPolicy,
+    PeerRules, Quartet, Rate, Settings, Transport,
+};
 
 /// A rate that is never reached.
 const UNLIMITED: Rate = Rate { per_second: u32::MAX as u64, burst: u32::MAX as u64 };
@@ -35,12 +38,15 @@ pub fn settings(config: &Config, advert: &Advert, host: &[IpAddr], workers: usiz
         allocations: allocation_limits(limits),
         permissions_per_allocation: usize::try_from(limits.permissions_per_allocation).unwrap_or(usize::MAX),
         channels_per_allocation: usize::try_from(limits.channels_per_allocation).unwrap_or(usize::MAX),
+        // Relay sockets are datagram sockets.
+        connections_per_allocation: 0,
         bandwidth_per_allocation: limits.bandwidth_per_allocation.map(bandwidth),
         // The kernel spreads clients evenly, so each worker gets an even share of what all may relay.
         bandwidth: limits.bandwidth.map(|bits| bandwidth(bits / share)),
         challenge_budget: budget(limits.challenges),
         binding_budget: budget(limits.bindings),
         peers: PeerPolicy::new(peer_rules(config, advert, host)),
+        nat_discovery: nat_discovery(config, advert),
         ..Settings::default()
     }
 }
@@ -80,6 +86,23 @@ fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
     }
 }
 
+/// The listeners that answer for each other. UDP listeners are numbered in the order of the advert.
+fn nat_discovery(config: &Config, advert: &Advert) -> NatDiscovery {
+    let corner = |socket: SocketAddr| {
+        let mut datagrams = advert.listeners.iter().filter(|listener| !listener.transport.is_stream());
+        let number = datagrams.position(|listener| listener.address == socket)?;
+        let listener = ListenerId::new(Transport::Udp, u16::try_from(number).ok()?);
+        let outside = config.relay.external.advertised(socket.ip());
+        Some(Corner { listener, address: SocketAddr::new(outside, socket.port()) })
+    };
+    let quartet = |pair: &AddressPair| {
+        let [a, b, c, d] = pair.sockets().map(corner);
+        Some(Quartet { corners: [a?, b?, c?, d?] })
+    };
+    let quartets = config.nat_discovery.pairs.iter().filter_map(quartet).collect();
+    NatDiscovery { quartets, classic: config.nat_discovery.classic }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +131,24 @@ mod tests {
             Rate { per_second: 1000, burst: SMALLEST_BURST }
         );
         assert_eq!(made("", 2).bandwidth, None);
+    }
+
+    #[test]
+    fn nat_discovery_knows_its_listeners_by_number_and_by_their_names_outside() {
+        let listeners = "listener=[{address=\"0.0.0.0:3478\",transport=\"tcp\"},{address=\"0.0.0.0:3478\"}]";
+        let addresses = "nat_discovery.addresses=127.0.0.1,192.168.1.5";
+        let external = "relay.external=198.51.100.1/127.0.0.1,198.51.100.7/192.168.1.5";
+        let settings = made(&format!("{listeners} {addresses} {external} nat_discovery.classic=true"), 1);
+        let [quartet] = settings.nat_discovery.quartets[..] else { panic!("{:?}", settings.nat_discovery) };
+        let shown = quartet.corners.map(|corner| format!("{}={}", corner.listener.0, corner.address));
+        let expected =
+            ["0=198.51.100.1:3478", "1=198.51.100.7:3478", "2=198.51.100.1:3479", "3=198.51.100.7:3479"];
+        assert_eq!(shown, expected);
+        assert!(settings.nat_discovery.classic);
+        for service in ["192.168.1.5:3479", "198.51.100.7:3479"] {
+            assert_eq!(settings.peers.judge(service.parse().unwrap()), Err("own-service"), "{service}");
+        }
+        assert!(made("", 1).nat_discovery.quartets.is_empty());
     }
 
     #[test]

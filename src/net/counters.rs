@@ -85,6 +85,44 @@ counters! {
     relays_closed,
     /// Relay sockets that could not be opened.
     relays_refused,
+    /// Connections accepted, those included that were then refused.
+    connections_accepted,
+    /// Accept calls that failed, other than because nobody was waiting.
+    accept_errors,
+    /// TLS handshakes completed.
+    tls_handshakes,
+    /// Frames received over connections.
+    frames_received,
+    /// Bytes received over connections, without those of TLS.
+    stream_bytes_received,
+    /// Bytes put into connections, without those of TLS.
+    stream_bytes_sent,
+    /// Turns of writing to a connection.
+    stream_writes,
+    /// Relayed data not sent: the client reads too slowly.
+    dropped_slow_reader,
+    /// Connections refused because the server has too many.
+    connections_refused_total,
+    /// Connections refused because their source has too many.
+    connections_refused_source,
+    /// Connections that ended because the client closed them.
+    connections_closed_by_client,
+    /// Connections that ended because they broke.
+    connections_broken,
+    /// Connections that ended because TLS failed.
+    connections_tls_failed,
+    /// Connections that ended because what came was no stream of messages.
+    connections_garbage,
+    /// Connections that ended because a stranger announced too long a message.
+    connections_too_long,
+    /// Connections that ended because the handshake took too long.
+    connections_handshake_timeout,
+    /// Connections that ended because no request came.
+    connections_request_timeout,
+    /// Connections that ended because nothing more came.
+    connections_idle,
+    /// Connections that ended because their client opened another one from the same address.
+    connections_replaced,
 }
 
 impl Counters {
@@ -98,6 +136,7 @@ impl Counters {
             + self.dropped_no_memory
             + self.dropped_closed
             + self.dropped_other
+            + self.dropped_slow_reader
     }
 
     /// The sum over workers.

@@ -13,8 +13,8 @@ use tracing::warn;
 
 use super::batch::{Outlet, RunLimit};
 use super::sys::SlotSize;
-use super::sys::interfaces::local_addresses;
 use super::sys::udp::{self, BufferSizes, Role};
+use crate::turn::Transport;
 
 /// One worker's socket on a listening address.
 pub struct Listener {
@@ -51,27 +51,19 @@ impl Listener {
 /// The listeners of one worker, by [`crate::turn::ListenerId`].
 pub type WorkerListeners = Vec<Listener>;
 
-/// Opens the listeners of all workers on all addresses. A wildcard stands for each address of this host, so that
-/// answers leave from the address the client knows.
+/// Opens the listeners of all workers on all addresses. None is a wildcard: answers leave from the address that the
+/// client knows.
 pub fn open_listeners(
     addresses: &[SocketAddr],
     workers: usize,
     buffers: BufferSizes,
 ) -> Result<Vec<WorkerListeners>, ListenError> {
     let mut groups: Vec<WorkerListeners> = (0..workers).map(|_| Vec::new()).collect();
-    for wanted in expand(addresses)? {
-        let bound = match probe(wanted.address) {
-            Ok(bound) => bound,
-            // The interface went away since it was looked at, or the address is not usable yet.
-            Err(error) if wanted.expanded && error.kind() == io::ErrorKind::AddrNotAvailable => {
-                warn!(address = %wanted.address, "address of this host cannot be listened on");
-                continue;
-            }
-            Err(error) => return Err(ListenError::new(wanted.address, error)),
-        };
+    for &address in addresses {
+        let bound = probe(address).map_err(|error| ListenError::new(Transport::Udp, address, error))?;
         for group in &mut groups {
-            let socket =
-                udp::open(bound, Role::Listener, buffers).map_err(|error| ListenError::new(bound, error))?;
+            let socket = udp::open(bound, Role::Listener, buffers)
+                .map_err(|error| ListenError::new(Transport::Udp, bound, error))?;
             let (runs, joins, queued, lost) = (RunLimit::default(), false, false, 0);
             group.push(Listener { socket, address: bound, runs, joins, queued, lost });
         }
@@ -85,6 +77,8 @@ pub fn open_listeners(
 /// Why the server cannot listen.
 #[derive(Debug)]
 pub struct ListenError {
+    /// For what.
+    pub transport: Transport,
     /// On which address.
     pub address: SocketAddr,
     /// What is in the way.
@@ -108,7 +102,7 @@ pub enum ListenFailure {
 
 impl ListenError {
     /// From what the system said.
-    pub fn new(address: SocketAddr, source: io::Error) -> Self {
+    pub fn new(transport: Transport, address: SocketAddr, source: io::Error) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open, and the rest is one case")]
         let reason = match source.kind() {
             io::ErrorKind::AddrInUse => ListenFailure::PortBusy,
@@ -116,14 +110,14 @@ impl ListenError {
             io::ErrorKind::AddrNotAvailable => ListenFailure::AddressUnknown,
             _ => ListenFailure::Other,
         };
-        Self { address, reason, source }
+        Self { transport, address, reason, source }
     }
 }
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, reason, source } = self;
-        write!(f, "cannot listen on udp {address}: ")?;
+        let Self { transport, address, reason, source } = self;
+        write!(f, "cannot listen on {} {address}: ", transport.name())?;
         match reason {
             ListenFailure::PortBusy => write!(f, "another program uses port {}", address.port())?,
             ListenFailure::NoPermission if address.port() < 1024 => {
@@ -147,30 +141,6 @@ impl std::error::Error for ListenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)
     }
-}
-
-struct Wanted {
-    address: SocketAddr,
-    /// It stands for a wildcard in the configuration.
-    expanded: bool,
-}
-
-/// Replaces wildcards by the addresses of this host.
-fn expand(addresses: &[SocketAddr]) -> Result<Vec<Wanted>, ListenError> {
-    let mut wanted: Vec<Wanted> = Vec::new();
-    for address in addresses {
-        if !address.ip().is_unspecified() {
-            wanted.push(Wanted { address: *address, expanded: false });
-            continue;
-        }
-        let local = local_addresses().map_err(|error| ListenError::new(*address, error))?;
-        let same_family = local.into_iter().filter(|ip| ip.is_ipv4() == address.is_ipv4());
-        let addresses = same_family.map(|ip| SocketAddr::new(ip, address.port()));
-        wanted.extend(addresses.map(|address| Wanted { address, expanded: true }));
-    }
-    let mut seen = std::collections::HashSet::new();
-    wanted.retain(|wanted| wanted.address.port() == 0 || seen.insert(wanted.address));
-    Ok(wanted)
 }
 
 /// Whether the address is ours to have. Sockets of a group could be bound beside those of another program of the same
@@ -228,19 +198,6 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_stands_for_each_address_of_this_host_once() {
-        let free = probe("0.0.0.0:0".parse().unwrap()).unwrap().port();
-        let wildcard = format!("0.0.0.0:{free}");
-        let groups = open(&[&wildcard, &wildcard, &format!("127.0.0.1:{free}")], 1).unwrap();
-        let mut listening: Vec<_> = groups[0].iter().map(|listener| listener.address.ip()).collect();
-        let mut expected = local_addresses().unwrap();
-        expected.retain(|ip| ip.is_ipv4());
-        listening.sort();
-        expected.sort();
-        assert_eq!(listening, expected);
-    }
-
-    #[test]
     fn a_port_in_use_is_an_error_with_words_even_if_it_is_used_by_a_group_of_sockets() {
         let groups = open(&["127.0.0.1:0"], 2).unwrap();
         let address = groups[0][0].address();
@@ -263,8 +220,11 @@ mod tests {
 
     #[test]
     fn missing_permission_is_told_apart() {
-        let error =
-            ListenError::new("0.0.0.0:80".parse().unwrap(), io::Error::from_raw_os_error(libc::EACCES));
+        let error = ListenError::new(
+            Transport::Tcp,
+            "0.0.0.0:80".parse().unwrap(),
+            io::Error::from_raw_os_error(libc::EACCES),
+        );
         assert_eq!(error.reason, ListenFailure::NoPermission);
         assert!(error.to_string().contains("no permission for port 80"), "{error}");
     }

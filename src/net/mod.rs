@@ -7,6 +7,8 @@ pub mod ports;
 mod random;
 mod relay_sockets;
 pub mod socket_id;
+pub mod stream;
 pub mod sys;
 mod throttle;
+pub mod tls;
 pub mod worker;

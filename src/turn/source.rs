@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 /// An IPv4 address, or the /64 of an IPv6 address: whoever has one IPv6 address has all of those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Source(u64);
+pub(crate) struct Source(u64);
 
 impl Source {
-    pub(super) fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         Self(match ip {
             // No client has an IPv6 address that begins like this: it would be multicast.
             IpAddr::V4(ip) => 0xFFFF_FFFF_0000_0000 | u64::from(ip.to_bits()),

@@ -76,6 +76,10 @@ impl Allocations {
         Some(slot.allocation)
     }
 
+    pub(super) fn holds(&self, client: FiveTuple) -> bool {
+        self.by_client.contains_key(&client)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_client.len()
     }
@@ -123,6 +127,7 @@ mod tests {
             relays: Relays::default(),
             permissions: Permissions::default(),
             channels: Channels::default(),
+            connections: None,
             traffic: Traffic::default(),
             bandwidth: None,
             wake: Millis(0),

@@ -11,6 +11,7 @@ mod header;
 mod indication;
 mod integrity;
 mod message;
+pub mod stream;
 mod writer;
 
 pub use address::{AddressFamily, decode_address, decode_xor_address};

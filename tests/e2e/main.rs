@@ -11,10 +11,14 @@
 
 mod client;
 mod home;
+mod pebble;
 mod process;
 mod server;
 mod tools;
 
+mod acme;
+#[path = "../browser/mod.rs"]
+mod browser;
 mod exit_codes;
 mod first_minute;
 mod hold;
@@ -25,3 +29,4 @@ mod log;
 mod netlab;
 mod networks;
 mod ports;
+mod renewal_info;

@@ -1,7 +1,7 @@
 //! Programs that are not ours: whether they are here, and what they say.
 
 use std::io::Write;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::Command;
@@ -37,7 +37,7 @@ pub(crate) fn is_root() -> bool {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
 }
 
-/// A range of UDP ports, as the configuration writes it and as numbers, that no other test has and nobody else uses.
+/// A range of ports, as the configuration writes it and as numbers, that no other test has and nobody else uses.
 pub(crate) fn free_ports(count: u16) -> (String, RangeInclusive<u16>) {
     // Below the ports that systems give to those who ask for any. Two runs at once start at different places.
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
@@ -49,7 +49,10 @@ pub(crate) fn free_ports(count: u16) -> (String, RangeInclusive<u16>) {
         let first = NEXT.fetch_add(count.next_multiple_of(2), Ordering::Relaxed);
         let ports = first..=first + (count - 1);
         assert!(*ports.end() < 32_768, "no {count} free ports in a row");
-        let is_free = |port| ["127.0.0.1", "::1"].iter().all(|ip| UdpSocket::bind((*ip, port)).is_ok());
+        let is_free = |port| {
+            let is_free = |ip| UdpSocket::bind((ip, port)).is_ok() && TcpListener::bind((ip, port)).is_ok();
+            ["127.0.0.1", "::1"].into_iter().all(is_free)
+        };
         if ports.clone().all(is_free) {
             return (format!("{}-{}", ports.start(), ports.end()), ports);
         }

@@ -10,14 +10,17 @@ use serde::Serialize;
 
 use super::driver::{self, Outcome};
 use super::report::{self, CpuCost, CpuMark};
-use super::session::CYCLE;
+use super::session::{CYCLE, Step, VISIT};
 use super::target::{Target, TargetArgs, seconds, udp_socket};
+use super::transport::{Transport, TransportArgs};
 
 /// Options of the allocate mode.
 #[derive(Args, Debug)]
 pub(super) struct AllocateArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
     /// How many clients are under way at a time
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=5000))]
     in_flight: u16,
@@ -35,6 +38,7 @@ pub(super) struct AllocateArgs {
 #[derive(Serialize)]
 struct Report {
     mode: &'static str,
+    transport: Transport,
     in_flight: u16,
     cycles: u64,
     cycles_per_second: f64,
@@ -44,7 +48,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &AllocateArgs) -> Result<()> {
-    let mut target = args.target.resolve()?;
+    let mut target = args.target.resolve()?.over(&args.transport)?;
     // Nothing is sent to it, but it has to be a real address that the server may relay to.
     let socket = udp_socket(target.client_address, None)?;
     let peer = socket.local_addr().context("a bound socket has an address")?;
@@ -57,6 +61,7 @@ pub(super) fn run(args: &AllocateArgs) -> Result<()> {
     let took = start.elapsed();
     let report = Report {
         mode: "allocate",
+        transport: args.transport.transport,
         in_flight: args.in_flight,
         cycles: outcome.done,
         cycles_per_second: outcome.done as f64 / took.as_secs_f64(),
@@ -71,25 +76,41 @@ pub(super) fn run(args: &AllocateArgs) -> Result<()> {
     Ok(())
 }
 
+impl AllocateArgs {
+    /// Over UDP a client's whole life; over a connection its set-up is what counts, and all else would hide it.
+    fn plan(&self) -> &'static [Step] {
+        match self.transport.transport {
+            Transport::Udp => CYCLE,
+            Transport::Tcp | Transport::Tls => VISIT,
+        }
+    }
+}
+
 /// Starts cycles until time or number is up, and waits for those under way.
 fn cycles(target: &mut Target, peer: SocketAddr, args: &AllocateArgs, span: Duration) -> Result<Outcome> {
     let end = Instant::now() + span;
     let mut left = args.cycles.unwrap_or(u64::MAX);
+    let (server, plan) = (target.server, args.plan());
     let next = || {
         if left == 0 || Instant::now() >= end {
             return Ok(None);
         }
         left -= 1;
-        target.client(peer, None, CYCLE).map(Some)
+        target.client(peer, None, plan).map(Some)
     };
-    driver::drive(usize::from(args.in_flight), next, drop)
+    driver::drive(server, usize::from(args.in_flight), next, drop)
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps = match self.transport {
+            Transport::Udp => "401, Allocate, CreatePermission, ChannelBind, Refresh to 0",
+            Transport::Tcp => "connect, 401, Allocate, Refresh to 0, close",
+            Transport::Tls => "connect, handshake, 401, Allocate, Refresh to 0, close",
+        };
         writeln!(
             f,
-            "{} cycles of 401, Allocate, CreatePermission, ChannelBind, Refresh to 0; {} at a time: {:.0}/s",
+            "{} cycles of {steps}; {} at a time: {:.0}/s",
             self.cycles, self.in_flight, self.cycles_per_second
         )?;
         writeln!(f, "{} requests sent again", self.retransmissions)?;

@@ -1,8 +1,8 @@
 //! Carries clients through their plans: a bounded number at a time, on one thread, lost requests sent again.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::net::UdpSocket;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,13 @@ use anyhow::{Context, Result};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::session::{Failure, Progress, Session};
+use super::io::is_full;
+use super::link::{Desk, Link};
+use super::session::{Failure, Progress, Session, Step};
 
-/// A session and the socket it speaks through, connected to the server.
+/// A session and what it speaks through.
 pub(super) struct Client {
-    pub(super) socket: UdpSocket,
+    pub(super) link: Link,
     pub(super) session: Session,
 }
 
@@ -29,11 +31,12 @@ pub(super) struct Outcome {
 /// Takes clients (whose plans have begun) from `next` until it has no more, and hands back each that succeeded.
 /// At most `in_flight` of them are under way at a time.
 pub(super) fn drive(
+    server: SocketAddr,
     in_flight: usize,
     mut next: impl FnMut() -> Result<Option<Client>>,
     mut done: impl FnMut(Client),
 ) -> Result<Outcome> {
-    let mut driver = Driver::new(in_flight)?;
+    let mut driver = Driver::new(server, in_flight)?;
     let mut events = Events::with_capacity(in_flight);
     loop {
         while let Some(at) = driver.free.pop() {
@@ -62,7 +65,9 @@ pub(super) fn drive(
 }
 
 struct Driver {
+    server: SocketAddr,
     poll: Poll,
+    desk: Desk,
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
     next_check: Instant,
@@ -76,9 +81,11 @@ struct Slot {
 }
 
 impl Driver {
-    fn new(in_flight: usize) -> Result<Self> {
+    fn new(server: SocketAddr, in_flight: usize) -> Result<Self> {
         Ok(Self {
+            server,
             poll: Poll::new().context("cannot make a poll")?,
+            desk: Desk::new(false),
             slots: std::iter::repeat_with(|| None).take(in_flight).collect(),
             free: (0..in_flight).rev().collect(),
             next_check: Instant::now() + TICK,
@@ -87,56 +94,60 @@ impl Driver {
     }
 
     fn start(&mut self, at: usize, client: Client) -> Result<()> {
-        let fd = client.socket.as_raw_fd();
+        let fd = client.link.as_raw_fd();
+        // A connection is writable once it is established, and again when it takes what it did not take before.
+        let interest = match client.link.is_stream() {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
         let registry = self.poll.registry();
-        registry
-            .register(&mut SourceFd(&fd), Token(at), Interest::READABLE)
-            .context("cannot watch a socket")?;
+        registry.register(&mut SourceFd(&fd), Token(at), interest).context("cannot watch a socket")?;
         self.slots[at] = Some(Slot::new(client));
         self.send(at)
     }
 
     /// Sends the open request of a slot. A full send buffer is left to the retransmission.
     fn send(&mut self, at: usize) -> Result<()> {
-        let Some(slot) = &self.slots[at] else { return Ok(()) };
-        match slot.client.socket.send(slot.client.session.request()) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                let failure = Failure::Unreachable(slot.client.session.step());
+        let Self { slots, desk, server, .. } = self;
+        let Some(slot) = &mut slots[at] else { return Ok(()) };
+        let Client { link, session } = &mut slot.client;
+        let request = session.request();
+        match link.send(*server, desk, request, request.len()) {
+            Err(error) if !is_full(&error) => {
+                let failure = failure(error, session.step()).context("cannot send to the server")?;
                 self.end(at).map(|_| self.note(failure))
             }
-            Err(error) => Err(error).context("cannot send to the server"),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
     fn on_ready(&mut self, at: usize, done: &mut impl FnMut(Client)) -> Result<()> {
-        let mut datagram = [0; 2048];
-        while let Some(slot) = &mut self.slots[at] {
-            let progress = match slot.client.socket.recv(&mut datagram) {
-                Ok(length) => slot.client.session.on_datagram(&datagram[..length]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    Progress::Failed(Failure::Unreachable(slot.client.session.step()))
-                }
-                Err(error) => return Err(error).context("cannot receive from the server"),
-            };
-            match progress {
-                Progress::Ignored => {}
-                Progress::Next => {
-                    slot.restart_timer();
-                    self.send(at)?;
-                    // Edge-triggered, yet nothing can be missed: the answer to what was just sent raises a new edge.
-                    return Ok(());
-                }
-                Progress::Done => {
-                    self.outcome.done += 1;
-                    return self.end(at).map(|client| client.map_or((), done));
-                }
-                Progress::Failed(failure) => return self.end(at).map(|_| self.note(failure)),
+        let Some(slot) = &mut self.slots[at] else { return Ok(()) };
+        let Client { link, session } = &mut slot.client;
+        let mut progress = Progress::Ignored;
+        let each = |message: &[u8]| {
+            if progress == Progress::Ignored {
+                progress = session.on_datagram(message);
             }
+        };
+        let received = link.flush().and_then(|()| link.receive(&mut self.desk, each));
+        if let (Err(error), Progress::Ignored | Progress::Next) = (received, progress) {
+            let failure = failure(error, session.step()).context("cannot receive from the server")?;
+            progress = Progress::Failed(failure);
         }
-        Ok(())
+        match progress {
+            Progress::Ignored => Ok(()),
+            Progress::Next => {
+                slot.restart_timer();
+                // Edge-triggered, yet nothing can be missed: the answer to what is sent now raises a new edge.
+                self.send(at)
+            }
+            Progress::Done => {
+                self.outcome.done += 1;
+                self.end(at).map(|client| client.map_or((), done))
+            }
+            Progress::Failed(failure) => self.end(at).map(|_| self.note(failure)),
+        }
     }
 
     /// RFC 8489 §6.2.1: again after RTO, 2 RTO, 4 RTO ..., given up after `LAST_TRY`.
@@ -151,8 +162,11 @@ impl Driver {
                 Some(slot) if slot.resend_at <= now && slot.tries < LAST_TRY => {
                     slot.tries += 1;
                     slot.resend_at = now + RTO * 2u32.pow(slot.tries);
-                    self.outcome.retransmissions += 1;
-                    self.send(at)?;
+                    // What a connection has taken it delivers (RFC 8489 §6.2.2).
+                    if !slot.client.link.is_stream() {
+                        self.outcome.retransmissions += 1;
+                        self.send(at)?;
+                    }
                 }
                 Some(slot) if slot.resend_at <= now => {
                     let failure = Failure::Timeout(slot.client.session.step());
@@ -167,7 +181,7 @@ impl Driver {
 
     fn end(&mut self, at: usize) -> Result<Option<Client>> {
         let Some(slot) = self.slots[at].take() else { return Ok(None) };
-        let fd = slot.client.socket.as_raw_fd();
+        let fd = slot.client.link.as_raw_fd();
         self.poll.registry().deregister(&mut SourceFd(&fd)).context("cannot stop watching a socket")?;
         self.free.push(at);
         Ok(Some(slot.client))
@@ -175,6 +189,20 @@ impl Driver {
 
     fn note(&mut self, failure: Failure) {
         *self.outcome.failures.entry(failure).or_default() += 1;
+    }
+}
+
+/// What an error of a link means for the client. Some are not the server's fault and end the run.
+fn failure(error: io::Error, step: Step) -> io::Result<Failure> {
+    if error.kind() == ErrorKind::ConnectionRefused {
+        Ok(Failure::Unreachable(step))
+    } else if matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    ) {
+        Ok(Failure::Closed(step))
+    } else {
+        Err(error)
     }
 }
 

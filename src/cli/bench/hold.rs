@@ -13,12 +13,15 @@ use super::process::Processes;
 use super::report;
 use super::session::{CYCLE, ESTABLISH, RELEASE};
 use super::target::{Target, TargetArgs, udp_socket};
+use super::transport::{Transport, TransportArgs};
 
 /// Options of the hold mode.
 #[derive(Args, Debug)]
 pub(super) struct HoldArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
     /// How many allocations to hold, each with a permission and a channel; each takes an open file here and there
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     allocations: u32,
@@ -40,6 +43,7 @@ struct Footprint {
 #[derive(Serialize)]
 struct Report {
     mode: &'static str,
+    transport: Transport,
     allocations: u32,
     before: Footprint,
     held: Footprint,
@@ -48,7 +52,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &HoldArgs) -> Result<()> {
-    let mut target = args.target.resolve()?;
+    let mut target = args.target.resolve()?.over(&args.transport)?;
     if target.processes.is_empty() {
         bail!("hold reads the server's memory: give its process with --server-pid");
     }
@@ -58,10 +62,11 @@ pub(super) fn run(args: &HoldArgs) -> Result<()> {
     let before = settled(&target.processes, args.settle)?;
     let clients = hold(&mut target, peer, args)?;
     let held = settled(&target.processes, args.settle)?;
-    release(clients, args)?;
+    release(target.server, clients, args)?;
     let released = settled(&target.processes, args.settle)?;
     let report = Report {
         mode: "hold",
+        transport: args.transport.transport,
         allocations: args.allocations,
         before,
         held,
@@ -74,7 +79,7 @@ pub(super) fn run(args: &HoldArgs) -> Result<()> {
 
 /// A few cycles, so that code and tables that any client brings in are not counted as an allocation's.
 fn warm_up(target: &mut Target, peer: SocketAddr, args: &HoldArgs) -> Result<()> {
-    let mut left = WARM_UP;
+    let (mut left, server) = (WARM_UP, target.server);
     let next = || {
         if left == 0 {
             return Ok(None);
@@ -82,7 +87,7 @@ fn warm_up(target: &mut Target, peer: SocketAddr, args: &HoldArgs) -> Result<()>
         left -= 1;
         target.client(peer, None, CYCLE).map(Some)
     };
-    let outcome = driver::drive(usize::from(args.in_flight), next, drop)?;
+    let outcome = driver::drive(server, usize::from(args.in_flight), next, drop)?;
     if outcome.failed() > 0 {
         bail!("the warm-up failed: {}", outcome.failure_lines().join(", "));
     }
@@ -90,7 +95,7 @@ fn warm_up(target: &mut Target, peer: SocketAddr, args: &HoldArgs) -> Result<()>
 }
 
 fn hold(target: &mut Target, peer: SocketAddr, args: &HoldArgs) -> Result<Vec<Client>> {
-    let (wanted, mut started) = (args.allocations as usize, 0);
+    let (wanted, mut started, server) = (args.allocations as usize, 0, target.server);
     let mut clients = Vec::with_capacity(wanted);
     let next = || {
         if started == wanted {
@@ -99,7 +104,7 @@ fn hold(target: &mut Target, peer: SocketAddr, args: &HoldArgs) -> Result<Vec<Cl
         started += 1;
         target.client(peer, None, ESTABLISH).map(Some)
     };
-    let outcome = driver::drive(usize::from(args.in_flight), next, |client| clients.push(client))?;
+    let outcome = driver::drive(server, usize::from(args.in_flight), next, |client| clients.push(client))?;
     if clients.len() < wanted {
         bail!(
             "{} of {wanted} clients got no channel: {}",
@@ -110,7 +115,7 @@ fn hold(target: &mut Target, peer: SocketAddr, args: &HoldArgs) -> Result<Vec<Cl
     Ok(clients)
 }
 
-fn release(clients: Vec<Client>, args: &HoldArgs) -> Result<()> {
+fn release(server: SocketAddr, clients: Vec<Client>, args: &HoldArgs) -> Result<()> {
     let mut clients = clients.into_iter();
     let next = || {
         Ok(clients.next().map(|mut client| {
@@ -118,7 +123,7 @@ fn release(clients: Vec<Client>, args: &HoldArgs) -> Result<()> {
             client
         }))
     };
-    let outcome = driver::drive(usize::from(args.in_flight), next, drop)?;
+    let outcome = driver::drive(server, usize::from(args.in_flight), next, drop)?;
     if outcome.failed() > 0 {
         bail!("allocations were not released: {}", outcome.failure_lines().join(", "));
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::driver::{self, Client};
 use super::io::accept_joined;
+use super::link::Link;
 use super::pace::Pace;
 use super::payload::{Pattern, STAMP_LEN};
 use super::report::{self, CpuCost, CpuMark};
@@ -17,12 +18,15 @@ use super::session::{ESTABLISH, RELEASE};
 use super::tally::Counts;
 use super::target::{Target, TargetArgs, seconds, udp_socket};
 use super::traffic::{Flow, Load, Traffic};
+use super::transport::{Transport, TransportArgs};
 
 /// Options of the relay mode.
 #[derive(Args, Debug)]
 pub(super) struct RelayArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
     /// How many clients, each with a socket and an allocation of its own
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     allocations: u32,
@@ -69,6 +73,7 @@ enum Way {
 #[derive(Serialize)]
 struct Report {
     mode: &'static str,
+    transport: Transport,
     allocations: u32,
     direction: Way,
     size: u16,
@@ -87,7 +92,7 @@ pub(super) fn run(args: &RelayArgs) -> Result<()> {
     if args.warm_up + args.seconds > PERMISSION {
         bail!("permissions end after five minutes: --warm-up and --seconds may be 200 together");
     }
-    let mut target = args.target.resolve()?;
+    let mut target = args.target.resolve()?.over(&args.transport)?;
     let mut traffic = establish(&mut target, args)?;
     let load = Load {
         up: args.direction != Way::Down,
@@ -107,6 +112,7 @@ pub(super) fn run(args: &RelayArgs) -> Result<()> {
     let received = up.received + down.received;
     let report = Report {
         mode: "relay",
+        transport: args.transport.transport,
         allocations: args.allocations,
         direction: args.direction,
         size: args.size,
@@ -117,7 +123,7 @@ pub(super) fn run(args: &RelayArgs) -> Result<()> {
         down: load.down.then_some(down),
         cpu_per_payload: mark.cost_since(&target.processes, received)?,
     };
-    release(traffic.flows)?;
+    release(target.server, traffic.flows)?;
     report::print(&report, args.target.json)?;
     if received == 0 {
         bail!("no payload was relayed");
@@ -143,7 +149,7 @@ fn establish(target: &mut Target, args: &RelayArgs) -> Result<Traffic> {
         peers.push(peer);
     }
     let addresses = peers.iter().map(UdpSocket::local_addr).collect::<std::io::Result<Vec<_>>>()?;
-    let (mut started, mut flows) = (0, Vec::with_capacity(wanted));
+    let (mut started, mut flows, server) = (0, Vec::with_capacity(wanted), target.server);
     let next = || {
         if started == wanted {
             return Ok(None);
@@ -151,9 +157,10 @@ fn establish(target: &mut Target, args: &RelayArgs) -> Result<Traffic> {
         started += 1;
         target.client(addresses[started % addresses.len()], Some(CLIENT_BUFFER), ESTABLISH).map(Some)
     };
-    let outcome = driver::drive(IN_FLIGHT, next, |client| flows.extend(flow(client, &addresses, joined)))?;
+    let outcome =
+        driver::drive(server, IN_FLIGHT, next, |client| flows.extend(flow(client, &addresses, joined)))?;
     if flows.len() < wanted {
-        release(flows)?;
+        release(server, flows)?;
         bail!(
             "{} of {wanted} clients got no channel: {}",
             outcome.failed(),
@@ -164,15 +171,15 @@ fn establish(target: &mut Target, args: &RelayArgs) -> Result<Traffic> {
 }
 
 fn flow(client: Client, peers: &[SocketAddr], joined: bool) -> Option<Flow> {
-    if joined {
-        accept_joined(&client.socket);
+    if let (true, Link::Udp(socket)) = (joined, &client.link) {
+        accept_joined(socket);
     }
     let relayed = client.session.relayed()?;
     let peer = peers.iter().position(|peer| *peer == client.session.peer())?;
     Some(Flow { client, relayed, peer })
 }
 
-fn release(flows: Vec<Flow>) -> Result<()> {
+fn release(server: SocketAddr, flows: Vec<Flow>) -> Result<()> {
     let mut flows = flows.into_iter();
     let next = || {
         Ok(flows.next().map(|mut flow| {
@@ -180,7 +187,7 @@ fn release(flows: Vec<Flow>) -> Result<()> {
             flow.client
         }))
     };
-    let outcome = driver::drive(IN_FLIGHT, next, drop)?;
+    let outcome = driver::drive(server, IN_FLIGHT, next, drop)?;
     if outcome.failed() > 0 {
         bail!("allocations were not released: {}", outcome.failure_lines().join(", "));
     }
@@ -191,8 +198,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} allocations, payloads of {} bytes in bursts of {}: {:.0}/s offered, {:.0}/s relayed",
-            self.allocations, self.size, self.burst, self.offered_per_second, self.relayed_per_second
+            "{} allocations over {}, payloads of {} bytes in bursts of {}: {:.0}/s offered, {:.0}/s relayed",
+            self.allocations,
+            self.transport,
+            self.size,
+            self.burst,
+            self.offered_per_second,
+            self.relayed_per_second
         )?;
         for (name, counts) in [("up", &self.up), ("down", &self.down)] {
             if let Some(counts) = counts {

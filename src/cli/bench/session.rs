@@ -24,6 +24,8 @@ pub(super) enum Step {
 pub(super) const ESTABLISH: &[Step] = &[Step::Allocate, Step::Permit, Step::Bind];
 /// Give the allocation back.
 pub(super) const RELEASE: &[Step] = &[Step::Release];
+/// What a connection is for, and no more.
+pub(super) const VISIT: &[Step] = &[Step::Allocate, Step::Release];
 /// All an allocation goes through, from the first request to the last.
 pub(super) const CYCLE: &[Step] = &[Step::Allocate, Step::Permit, Step::Bind, Step::Release];
 
@@ -51,6 +53,8 @@ pub(super) enum Failure {
     Timeout(Step),
     /// The kernel says that nobody listens at the server's address.
     Unreachable(Step),
+    /// The server closed the connection.
+    Closed(Step),
 }
 
 /// A client on its way through a plan.
@@ -243,6 +247,7 @@ impl fmt::Display for Failure {
             Self::BadAnswer(step) => write!(f, "the answer to {step} lacks a valid integrity or its address"),
             Self::Timeout(step) => write!(f, "{step} was not answered"),
             Self::Unreachable(step) => write!(f, "{step} reached no open port"),
+            Self::Closed(step) => write!(f, "the connection was closed while {step} was open"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The server under load, and the sockets that face it.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,8 +11,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::credential::{Credential, CredentialArgs};
 use super::driver::Client;
+use super::link::Link;
 use super::process::Processes;
 use super::session::{Session, Step};
+use super::transport::{Dial, TransportArgs};
 use crate::wire::ChannelNumber;
 
 /// Options that every mode has.
@@ -41,6 +43,7 @@ pub(super) struct Target {
     pub(super) client_address: IpAddr,
     pub(super) processes: Processes,
     credential: Option<Rc<Credential>>,
+    dial: Dial,
     seed: u64,
     /// The port that was last tried for a client.
     port: u16,
@@ -61,6 +64,7 @@ impl TargetArgs {
             client_address,
             processes: Processes::new(self.server_pid.clone())?,
             credential: self.credential.resolve()?.map(Rc::new),
+            dial: Dial::Udp,
             seed: age.as_secs() << 32 | u64::from(age.subsec_nanos()) ^ u64::from(std::process::id()) << 20,
             port: FIRST_PORT,
         };
@@ -71,6 +75,11 @@ impl TargetArgs {
 }
 
 impl Target {
+    /// The same server, over what the options say.
+    pub(super) fn over(self, transport: &TransportArgs) -> Result<Self> {
+        Ok(Self { dial: transport.resolve(self.server)?, ..self })
+    }
+
     /// A number that differs from run to run and from call to call.
     fn random(&mut self) -> u64 {
         super::payload::splitmix(&mut self.seed)
@@ -88,24 +97,39 @@ impl Target {
         buffer: Option<usize>,
         plan: &'static [Step],
     ) -> Result<Client> {
-        let socket = self.socket(buffer)?;
+        let link = match self.dial {
+            Dial::Udp => Link::Udp(self.socket(buffer)?),
+            Dial::Tcp | Dial::Tls(..) => Link::stream(self.connection()?, self.dial.tls()?),
+        };
         let seed = self.random();
         let mut session = Session::new(self.credential.clone(), peer, ChannelNumber::FIRST, seed);
         session.begin(plan);
-        Ok(Client { socket, session })
+        Ok(Client { link, session })
     }
 
     /// A socket on a port of its own that is connected to the server.
     pub(super) fn socket(&mut self, buffer: Option<usize>) -> Result<UdpSocket> {
-        let socket = loop {
-            self.port = if self.port < LAST_PORT { self.port + 1 } else { FIRST_PORT };
-            match bind(SocketAddr::new(self.client_address, self.port), buffer) {
-                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-                result => break result.with_context(|| cannot_open(self.client_address))?,
-            }
-        };
+        let socket = self.on_next_port(|local, _| bind(local, buffer))?;
         socket.connect(self.server).context("cannot connect a socket to the server")?;
         Ok(socket)
+    }
+
+    /// A connection on a port of its own, which the server need not have accepted yet.
+    pub(super) fn connection(&mut self) -> Result<TcpStream> {
+        self.on_next_port(connect)
+    }
+
+    /// Calls `open` with one local address after the other, until one is free.
+    fn on_next_port<S>(&mut self, open: impl Fn(SocketAddr, SocketAddr) -> io::Result<S>) -> Result<S> {
+        for _ in FIRST_PORT..=LAST_PORT {
+            self.port = if self.port < LAST_PORT { self.port + 1 } else { FIRST_PORT };
+            match open(SocketAddr::new(self.client_address, self.port), self.server) {
+                // The latter if a connection from there has ended just now.
+                Err(error) if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable) => {}
+                result => return result.with_context(|| cannot_open(self.client_address)),
+            }
+        }
+        bail!("no port of {} is free for a client", self.client_address)
     }
 }
 
@@ -129,6 +153,21 @@ fn bind(local: SocketAddr, buffer: Option<usize>) -> io::Result<UdpSocket> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&local.into())?;
+    Ok(socket.into())
+}
+
+/// Begins a connection. Small messages leave at once, as a client's do.
+fn connect(local: SocketAddr, server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(local), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // Ports of connections that have ended may be used again, unless it was to the same server within a second.
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&local.into())?;
+    match socket.connect(&server.into()) {
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        result => result?,
+    }
     Ok(socket.into())
 }
 

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::driver::Client;
-use super::io::{Inbox, Sender, is_full};
+use super::io::is_full;
+use super::link::Desk;
 use super::pace::{self, Exchange, Lane, Pace};
 use super::payload::{Damage, Direction, Pattern, Stamp};
 use super::tally::Tally;
-use crate::wire::{ChannelData, channel_head};
+use crate::wire::{ChannelData, ChannelNumber, channel_head};
 
 /// An allocation whose channel is bound to one of the peers.
 pub(super) struct Flow {
@@ -25,8 +26,7 @@ pub(super) struct Traffic {
     pub(super) flows: Vec<Flow>,
     peers: Vec<UdpSocket>,
     server: SocketAddr,
-    inbox: Inbox,
-    sender: Sender,
+    desk: Desk,
     frames: Vec<u8>,
 }
 
@@ -53,8 +53,7 @@ pub(super) struct Phase {
 impl Traffic {
     /// `joined` says whether the sockets accept joined datagrams.
     pub(super) fn new(server: SocketAddr, flows: Vec<Flow>, peers: Vec<UdpSocket>, joined: bool) -> Self {
-        let (inbox, sender) = (Inbox::new(joined), Sender::new());
-        Self { flows, peers, server, inbox, sender, frames: Vec::new() }
+        Self { flows, peers, server, desk: Desk::new(joined), frames: Vec::new() }
     }
 
     /// Sends for `duration` and waits for what is under way.
@@ -109,7 +108,7 @@ impl Exchange for Run<'_> {
     }
 
     fn receive(&mut self) -> Result<u64> {
-        let Traffic { flows, peers, inbox, .. } = &mut *self.traffic;
+        let Traffic { flows, peers, desk, .. } = &mut *self.traffic;
         let mut count = 0;
         if self.load.up {
             for (at, peer) in peers.iter().enumerate() {
@@ -117,16 +116,22 @@ impl Exchange for Run<'_> {
                     count += 1;
                     self.book.at_peer(self.pattern, flows, at, from, datagram);
                 };
-                inbox.empty(peer, each).context("cannot receive at a peer")?;
+                desk.inbox.empty(peer, each).context("cannot receive at a peer")?;
             }
         }
         if self.load.down {
-            for (at, flow) in (0..).zip(&*flows) {
-                let each = |_: SocketAddr, datagram: &[u8]| {
+            for (at, flow) in (0..).zip(&mut *flows) {
+                let channel = flow.client.session.channel();
+                let each = |message: &[u8]| {
                     count += 1;
-                    self.book.at_client(self.pattern, flow, at, datagram);
+                    self.book.at_client(self.pattern, channel, at, message);
                 };
-                inbox.empty(&flow.client.socket, each).context("cannot receive at a client")?;
+                flow.client.link.receive(desk, each).context("cannot receive at a client")?;
+            }
+        }
+        if self.load.up {
+            for flow in flows {
+                flow.client.link.flush().context("cannot send to the server")?;
             }
         }
         Ok(count)
@@ -145,30 +150,30 @@ impl Exchange for Run<'_> {
 impl Run<'_> {
     /// Sends the next flow's payload or burst. Says whether the kernel took it.
     fn send_one(&mut self, direction: Direction) -> Result<bool> {
-        let Traffic { flows, peers, server, sender, frames, .. } = &mut *self.traffic;
+        let Traffic { flows, peers, server, desk, frames } = &mut *self.traffic;
         let lane = self.book.lane(direction);
         let (at, burst, size) = (lane.turn, self.load.burst, self.load.size);
-        let flow = &flows[at as usize];
+        let flow = &mut flows[at as usize];
         let channel_head = channel_head(flow.client.session.channel(), size);
         let head = match direction {
             Direction::Up => &channel_head[..],
             Direction::Down => &[],
         };
         let segment = match direction {
+            // Over connections frames are padded to four bytes (RFC 8656 §12.5).
+            Direction::Up if flow.client.link.is_stream() => (size + CHANNEL_HEAD).next_multiple_of(4),
             Direction::Up => size + CHANNEL_HEAD,
             Direction::Down => size,
         };
         frames.resize(usize::from(segment) * usize::from(burst), 0);
         for (frame, sequence) in frames.chunks_mut(segment.into()).zip(lane.tally.next_sequence(at)..) {
-            let (channel, payload) = frame.split_at_mut(head.len());
+            let (channel, payload) = frame[..head.len() + usize::from(size)].split_at_mut(head.len());
             channel.copy_from_slice(head);
             self.pattern.write(Stamp { flow: at, direction, sequence }, payload);
         }
         let result = match direction {
-            // A connected socket knows the way; naming the server would have the kernel look it up again.
-            Direction::Up if burst == 1 => flow.client.socket.send(frames).map(drop),
-            Direction::Up => sender.send(&flow.client.socket, *server, frames, segment),
-            Direction::Down => sender.send(&peers[flow.peer], flow.relayed, frames, segment),
+            Direction::Up => flow.client.link.send(*server, desk, frames, segment.into()),
+            Direction::Down => desk.sender.send(&peers[flow.peer], flow.relayed, frames, segment),
         };
         match result {
             Ok(()) => {
@@ -203,13 +208,13 @@ impl Book {
     }
 
     /// A payload at a client is in the right hands if it is this flow's and came on its channel.
-    fn at_client(&mut self, pattern: &Pattern, flow: &Flow, at: u32, datagram: &[u8]) {
-        let Some(frame) = ChannelData::parse(datagram) else {
+    fn at_client(&mut self, pattern: &Pattern, channel: ChannelNumber, at: u32, message: &[u8]) {
+        let Some(frame) = ChannelData::parse(message) else {
             return self.down.tally.damaged(Damage::Corrupted);
         };
         match pattern.check(frame.payload) {
             Ok(Stamp { flow: owner, direction: Direction::Down, sequence })
-                if owner == at && frame.channel == flow.client.session.channel() =>
+                if owner == at && frame.channel == channel =>
             {
                 self.down.tally.received(at, sequence);
             }

@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::config::{
-    address::{ExternalAddress, PortRange},
+    address::{ExternalAddress, HostAddress, PortRange},
     raw,
 };
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ pub struct Relay {
 
 /// The 1:1 NAT in front of this host, if there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct External(Vec<ExternalAddress>);
+pub struct External(pub(super) Vec<ExternalAddress>);
 
 impl External {
     /// What a client is told instead of `local`.
@@ -37,7 +37,9 @@ impl External {
     }
 }
 
-pub(super) fn check(raw: &raw::Relay, listeners: &[raw::Listener], findings: &mut Findings<'_>) -> Relay {
+pub(super) fn check(config: &raw::Config, findings: &mut Findings<'_>) -> Relay {
+    let raw = &config.relay;
+    let discovery = &config.nat_discovery.addresses;
     let addresses: Vec<IpAddr> = raw.addresses.iter().map(|address| address.0).collect();
     for (at, address) in addresses.iter().enumerate() {
         if addresses[..at].contains(address) {
@@ -45,11 +47,11 @@ pub(super) fn check(raw: &raw::Relay, listeners: &[raw::Listener], findings: &mu
         }
     }
     for (at, pair) in raw.external.iter().enumerate() {
-        if let Some(message) = wrong_pair(pair, &raw.external[..at], &addresses) {
+        if let Some(message) = wrong_pair(pair, &raw.external[..at], &addresses, discovery) {
             findings.problem(&format!("relay.external[{at}]"), message);
         }
     }
-    for (at, listener) in listeners.iter().enumerate() {
+    for (at, listener) in config.listener.iter().enumerate() {
         // Relay ports are UDP ports; a TCP port of the same number is another one.
         let port = listener.address.port();
         if !listener.transport.is_stream() && raw.ports.ports().contains(&port) {
@@ -63,7 +65,12 @@ pub(super) fn check(raw: &raw::Relay, listeners: &[raw::Listener], findings: &mu
     Relay { addresses, external: External(raw.external.clone()), ports: raw.ports }
 }
 
-fn wrong_pair(pair: &ExternalAddress, earlier: &[ExternalAddress], addresses: &[IpAddr]) -> Option<String> {
+fn wrong_pair(
+    pair: &ExternalAddress,
+    earlier: &[ExternalAddress],
+    addresses: &[IpAddr],
+    discovery: &[HostAddress],
+) -> Option<String> {
     let same_family = |ip: &IpAddr| ip.is_ipv4() == pair.public.is_ipv4();
     if earlier.iter().any(|other| other.public == pair.public) {
         return Some(format!(
@@ -75,6 +82,8 @@ fn wrong_pair(pair: &ExternalAddress, earlier: &[ExternalAddress], addresses: &[
         Some(private) if earlier.iter().any(|other| other.private == Some(private)) => {
             Some(format!("{private} has an external address already"))
         }
+        // The second address of NAT discovery need not be one to relay from.
+        Some(private) if discovery.contains(&HostAddress(private)) => None,
         Some(private) if !addresses.is_empty() && !addresses.contains(&private) => {
             Some(format!("{private} is not one of relay.addresses"))
         }

@@ -1,6 +1,6 @@
 //! What a worker drives.
 
-use crate::turn::{Input, Millis, Now, Output, Relay};
+use crate::turn::{FiveTuple, Input, Millis, Now, Output, Relay};
 
 /// A state machine without I/O: the relay, or in tests something whose every move is known.
 pub trait Core {
@@ -12,6 +12,9 @@ pub trait Core {
 
     /// Time has passed.
     fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>));
+
+    /// Whether a client holds something. A connection of one that does not has to earn its keep.
+    fn holds(&self, client: FiveTuple) -> bool;
 }
 
 impl Core for Relay {
@@ -26,5 +29,9 @@ impl Core for Relay {
 
     fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>)) {
         self.expire(now, out);
+    }
+
+    fn holds(&self, client: FiveTuple) -> bool {
+        self.holds(client)
     }
 }

@@ -8,33 +8,51 @@ use mio::unix::SourceFd;
 use mio::{Interest, Poll};
 
 use super::sink::{Sink, Wishes};
-use super::{Core, Observer, token};
+use super::{Core, Observer, Readiness, token};
 use crate::net::batch::{Batch, Outlet, Sockets};
 use crate::net::counters::Counters;
 use crate::net::listener::WorkerListeners;
 use crate::net::ports::Mapping;
 use crate::net::relay_sockets::{RelaySockets, socket_id};
 use crate::net::socket_id::{SocketId, SocketKind};
+use crate::net::stream::{ArenaRound, Streams, TURN_ROOM};
 use crate::net::sys::{Message, Received, Round};
 use crate::turn::{FiveTuple, Icmp, Input, ListenerId, Now, Output, RelayId};
 
 pub(super) struct Engine<C> {
     pub(super) core: C,
     pub(super) counters: Counters,
-    sockets: WorkerSockets,
+    pub(super) sockets: Sources,
     mapping: Mapping,
-    observer: Observer,
+    pub(super) observer: Observer,
     wishes: Wishes,
     /// Sockets with something to receive, each once. Readiness is told only when it begins, so a socket stays in this
     /// list until it is drained, and goes to the end after each turn.
     ready: VecDeque<SocketId>,
+    /// Connections with something to read on which messages cannot pass yet.
+    pub(super) handshakes: VecDeque<u32>,
     /// Relay sockets with something in their error queue.
     errors: VecDeque<SocketId>,
 }
 
-struct WorkerSockets {
-    listeners: WorkerListeners,
-    relays: RelaySockets,
+/// All that a worker receives from.
+pub(super) struct Sources {
+    pub(super) listeners: WorkerListeners,
+    pub(super) streams: Streams,
+    pub(super) relays: RelaySockets,
+}
+
+/// Memory that is received into; a batch borrows from it until it is flushed.
+pub(super) struct Rooms<'s> {
+    pub(super) round: Round<'s>,
+    pub(super) arena: ArenaRound<'s>,
+}
+
+impl Rooms<'_> {
+    /// Whether any socket could be given a turn.
+    pub(super) fn are_free(&self) -> bool {
+        self.round.free() > 0 && self.arena.has_room(TURN_ROOM)
+    }
 }
 
 /// Messages that a listener, with all its clients, receives in one turn.
@@ -48,30 +66,33 @@ const ERRORS_TURN: usize = 16;
 /// Sockets whose error reports are read in one wake-up.
 const ERRORS_PER_WAKEUP: usize = 64;
 
-impl Sockets for WorkerSockets {
+impl Sockets for Sources {
     #[inline]
     fn outlet(&mut self, socket: SocketId) -> Option<Outlet<'_>> {
         match socket.kind() {
             SocketKind::Listener(number) => Some(self.listeners.get_mut(usize::from(number))?.outlet()),
             SocketKind::Relay(place) => Some(self.relays.at(place)?.1.outlet()),
+            SocketKind::StreamListener(_) | SocketKind::Connection(_) => None,
         }
     }
 }
 
-impl WorkerSockets {
+impl Sources {
     /// The mark that a socket is in the list of those that are ready.
     fn queued(&mut self, socket: SocketId) -> Option<&mut bool> {
         match socket.kind() {
             SocketKind::Listener(number) => Some(&mut self.listeners.get_mut(usize::from(number))?.queued),
             SocketKind::Relay(place) => Some(&mut self.relays.at(place)?.1.queued),
+            SocketKind::StreamListener(number) => Some(&mut self.streams.listener(number)?.queued),
+            SocketKind::Connection(place) => Some(&mut self.streams.connection(place)?.marks.queued),
         }
     }
 
     /// The mark that a socket is in the list of those with errors to report; only relay sockets have any.
     fn failing(&mut self, socket: SocketId) -> Option<&mut bool> {
         match socket.kind() {
-            SocketKind::Listener(_) => None,
             SocketKind::Relay(place) => Some(&mut self.relays.at(place)?.1.failing),
+            SocketKind::Listener(_) | SocketKind::StreamListener(_) | SocketKind::Connection(_) => None,
         }
     }
 
@@ -86,6 +107,7 @@ impl WorkerSockets {
                 let socket = self.relays.at(place)?.1;
                 Some((&mut socket.joins, &mut socket.lost))
             }
+            SocketKind::StreamListener(_) | SocketKind::Connection(_) => None,
         }
     }
 
@@ -125,27 +147,22 @@ enum Source {
 }
 
 impl<C: Core> Engine<C> {
-    pub(super) fn new(
-        core: C,
-        listeners: WorkerListeners,
-        relays: RelaySockets,
-        mapping: Mapping,
-        observer: Observer,
-    ) -> Self {
+    pub(super) fn new(core: C, sockets: Sources, mapping: Mapping, observer: Observer) -> Self {
         Self {
             core,
             counters: Counters::default(),
-            sockets: WorkerSockets { listeners, relays },
+            sockets,
             mapping,
             observer,
             wishes: Wishes::default(),
             ready: VecDeque::new(),
+            handshakes: VecDeque::new(),
             errors: VecDeque::new(),
         }
     }
 
     pub(super) fn has_work(&self) -> bool {
-        self.has_ready() || self.has_errors()
+        self.has_ready() || self.has_errors() || self.has_handshakes()
     }
 
     pub(super) fn has_ready(&self) -> bool {
@@ -157,13 +174,21 @@ impl<C: Core> Engine<C> {
     }
 
     /// The poll has reported a socket.
-    pub(super) fn note_ready(&mut self, socket: SocketId, has_error: bool) {
-        if has_error
+    pub(super) fn note_ready(&mut self, socket: SocketId, readiness: Readiness) {
+        if readiness.error
             && let Some(failing) = self.sockets.failing(socket)
             && !std::mem::replace(failing, true)
         {
             self.errors.push_back(socket);
         }
+        if let SocketKind::Connection(place) = socket.kind() {
+            return self.note_connection(place, readiness);
+        }
+        self.enqueue(socket);
+    }
+
+    /// Puts a socket into the list of those with something to receive.
+    pub(super) fn enqueue(&mut self, socket: SocketId) {
         if let Some(queued) = self.sockets.queued(socket)
             && !std::mem::replace(queued, true)
         {
@@ -175,14 +200,21 @@ impl<C: Core> Engine<C> {
     pub(super) fn serve_next<'s>(
         &mut self,
         now: Now,
-        round: &mut Round<'s>,
+        rooms: &mut Rooms<'s>,
         batch: &mut Batch<'s>,
         poll: &Poll,
     ) -> usize {
         let Some(socket) = self.ready.pop_front() else { return 0 };
+        match socket.kind() {
+            SocketKind::StreamListener(number) => return self.accept(now, number, poll),
+            SocketKind::Connection(place) => {
+                return self.serve_connection(now, place, &mut rooms.arena, batch, poll);
+            }
+            SocketKind::Listener(_) | SocketKind::Relay(_) => {}
+        }
         // A socket that was closed while it waited has no source, and one opened in its place is no worse for a turn.
         let Some(source) = self.source(socket) else { return 0 };
-        let received = self.sockets.receive(source, round, &mut self.counters);
+        let received = self.sockets.receive(source, &mut rooms.round, &mut self.counters);
         let is_drained = received.as_ref().is_none_or(Received::is_drained);
         let mut datagrams = 0;
         for message in received.into_iter().flatten() {
@@ -250,10 +282,11 @@ impl<C: Core> Engine<C> {
     /// Sends what is waiting.
     pub(super) fn flush(&mut self, batch: &mut Batch<'_>) {
         batch.flush(&mut self.sockets, &mut self.counters);
+        self.write_streams();
     }
 
     #[inline]
-    fn handle<'s>(&mut self, now: Now, input: Input<'s>, batch: &mut Batch<'s>, poll: &Poll) {
+    pub(super) fn handle<'s>(&mut self, now: Now, input: Input<'s>, batch: &mut Batch<'s>, poll: &Poll) {
         let (core, mut sink) = self.parts(batch);
         core.handle(now, input, &mut |output| sink.take(output));
         if !self.wishes.is_empty() {
@@ -293,6 +326,7 @@ impl<C: Core> Engine<C> {
         let sink = Sink {
             batch,
             relays: &self.sockets.relays,
+            streams: &mut self.sockets.streams,
             mapping: &self.mapping,
             wishes: &mut self.wishes,
             observer: &mut self.observer,
@@ -305,6 +339,7 @@ impl<C: Core> Engine<C> {
         match socket.kind() {
             SocketKind::Listener(number) => Some(Source::Listener(ListenerId(number))),
             SocketKind::Relay(place) => Some(Source::Relay(self.sockets.relays.at(place)?.0, place)),
+            SocketKind::StreamListener(_) | SocketKind::Connection(_) => None,
         }
     }
 
@@ -338,6 +373,7 @@ impl<C: Core> Engine<C> {
             match socket.kind() {
                 SocketKind::Listener(_) => self.counters.lost_in_listener += new,
                 SocketKind::Relay(_) => self.counters.lost_in_relay += new,
+                SocketKind::StreamListener(_) | SocketKind::Connection(_) => {}
             }
         }
     }

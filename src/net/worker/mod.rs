@@ -3,6 +3,7 @@
 //! Workers share nothing on the packet path. A client's packets always reach the same worker (see
 //! [`listener`](super::listener)), and the relay sockets of its allocation belong to that worker too.
 
+mod connections;
 mod core;
 mod engine;
 mod handle;
@@ -11,6 +12,7 @@ mod sink;
 mod tests;
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -20,7 +22,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 pub use core::Core;
-use engine::Engine;
+use engine::{Engine, Rooms, Sources};
 use handle::Command;
 pub use handle::{Busy, WorkerHandle};
 
@@ -30,12 +32,30 @@ use super::listener::WorkerListeners;
 use super::ports::RelayPorts;
 use super::relay_sockets::RelaySockets;
 use super::socket_id::SocketId;
+use super::stream::{Arena, StreamListener, StreamOptions, Streams};
 use super::sys::Slots;
 use super::sys::udp::BufferSizes;
+use super::tls::TlsFailure;
 use crate::turn::{Event, Millis, Now};
 
-/// What a worker is told of by its core, for logs and accounting.
-pub type Observer = Box<dyn FnMut(Event<'_>) + Send>;
+/// What a worker reports, for logs and accounting.
+#[derive(Clone, Copy, Debug)]
+pub enum Report<'a> {
+    /// Its core says so.
+    Core(Event<'a>),
+    /// A TLS connection failed.
+    Tls {
+        /// Whose.
+        client: SocketAddr,
+        /// The name it asked for.
+        sni: Option<&'a str>,
+        /// What went wrong.
+        failure: TlsFailure<'a>,
+    },
+}
+
+/// Who takes a worker's reports.
+pub type Observer = Box<dyn FnMut(Report<'_>) + Send>;
 
 /// Both clocks. Workers get copies of one, so that their times can be compared.
 #[derive(Debug, Clone, Copy)]
@@ -72,8 +92,12 @@ pub fn worker_count() -> usize {
 
 /// What a worker needs beside its core.
 pub struct Setup {
-    /// Its sockets on all listening addresses.
+    /// Its sockets on all listening addresses for datagrams.
     pub listeners: WorkerListeners,
+    /// Its sockets on all listening addresses for connections.
+    pub stream_listeners: Vec<StreamListener>,
+    /// What was decided about connections.
+    pub streams: StreamOptions,
     /// The relay ports of the server.
     pub ports: Arc<RelayPorts>,
     /// Buffers of each relay socket.
@@ -86,17 +110,25 @@ pub struct Setup {
 
 /// Starts a worker on a thread of its own.
 pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io::Result<WorkerHandle<C>> {
+    let Setup { listeners, stream_listeners, streams, ports, relay_buffers, clock, observer } = setup;
     let poll = Poll::new()?;
-    for (listener, number) in setup.listeners.iter().zip(0..) {
+    for (listener, number) in listeners.iter().zip(0..) {
         let token = token(SocketId::listener(number));
         let socket = listener.inlet().0.as_raw_fd();
         poll.registry().register(&mut SourceFd(&socket), token, Interest::READABLE)?;
     }
+    let mut streams = Streams::new(stream_listeners, streams);
+    streams.register(poll.registry())?;
     let waker = mio::Waker::new(poll.registry(), WAKER)?;
     let published = Arc::new(Published::default());
     let (sender, commands) = handle::channel();
     let counters = Arc::clone(&published);
-    let run = move || Worker::new(poll, setup, core, commands, counters).run();
+    let run = move || {
+        let mapping = ports.mapping();
+        let relays = RelaySockets::new(ports, relay_buffers);
+        let engine = Engine::new(core, Sources { listeners, streams, relays }, mapping, observer);
+        Worker::new(poll, engine, commands, counters, clock).run();
+    };
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
     Ok(WorkerHandle::new(thread, waker, sender, published))
 }
@@ -105,6 +137,7 @@ struct Worker<C> {
     poll: Poll,
     events: Events,
     slots: Slots,
+    arena: Arena,
     /// Between rounds, when it borrows nothing.
     batch: Option<Batch<'static>>,
     engine: Engine<C>,
@@ -124,25 +157,46 @@ const DATAGRAMS_PER_WAKEUP: usize = 256;
 const EVENTS: usize = 1024;
 /// Commands carried out per wake-up.
 const COMMANDS_PER_WAKEUP: usize = 64;
+/// Turns of connections that are still shaking hands, per wake-up.
+const HANDSHAKES_PER_WAKEUP: usize = 2;
 const WAKER: Token = Token(usize::MAX);
+
+/// What a poll says about a socket.
+#[derive(Clone, Copy)]
+pub(super) struct Readiness {
+    /// Something went wrong, or waits in the error queue.
+    error: bool,
+    /// It can be written to.
+    writable: bool,
+    /// The other side has closed.
+    hung_up: bool,
+}
+
+impl Readiness {
+    fn of(event: &mio::event::Event) -> Self {
+        Self {
+            error: event.is_error(),
+            writable: event.is_writable(),
+            hung_up: event.is_read_closed() || event.is_error(),
+        }
+    }
+}
 
 impl<C: Core> Worker<C> {
     fn new(
         poll: Poll,
-        setup: Setup,
-        core: C,
+        engine: Engine<C>,
         commands: Receiver<Command<C>>,
         published: Arc<Published>,
+        clock: Clock,
     ) -> Self {
-        let Setup { listeners, ports, relay_buffers, clock, observer } = setup;
-        let mapping = ports.mapping();
-        let relays = RelaySockets::new(ports, relay_buffers);
         Self {
             poll,
             events: Events::with_capacity(EVENTS),
             slots: Slots::new(SLOTS),
+            arena: Arena::default(),
             batch: None,
-            engine: Engine::new(core, listeners, relays, mapping, observer),
+            engine,
             commands,
             published,
             clock,
@@ -161,9 +215,12 @@ impl<C: Core> Worker<C> {
             self.obey(now);
             self.report_errors(now);
             self.serve(now);
+            self.shake_hands(now);
             self.expire(now);
+            self.engine.write_streams();
             self.published.publish(&self.engine.counters);
         }
+        self.engine.close_streams();
     }
 
     /// Waits until there is something to do. `now` is the time of the last wake-up: what has passed since only makes
@@ -172,7 +229,7 @@ impl<C: Core> Worker<C> {
         let timeout = if self.engine.has_work() || self.called {
             Some(Duration::ZERO)
         } else {
-            self.engine.core.next_deadline().map(|deadline| deadline.since(now.mono))
+            self.engine.next_deadline().map(|deadline| deadline.since(now.mono))
         };
         if let Err(error) = self.poll.poll(&mut self.events, timeout) {
             // The list of events is not touched then, and must not be read as news.
@@ -191,7 +248,7 @@ impl<C: Core> Worker<C> {
                 continue;
             }
             let Ok(bits) = u32::try_from(event.token().0) else { continue };
-            self.engine.note_ready(SocketId::from_bits(bits), event.is_error());
+            self.engine.note_ready(SocketId::from_bits(bits), Readiness::of(event));
         }
     }
 
@@ -224,10 +281,10 @@ impl<C: Core> Worker<C> {
     fn serve(&mut self, now: Now) {
         let mut budget = DATAGRAMS_PER_WAKEUP;
         while budget > 0 && self.engine.has_ready() {
-            let mut round = self.slots.round();
+            let mut rooms = Rooms { round: self.slots.round(), arena: self.arena.round() };
             let mut batch = self.batch.take().unwrap_or_default().renew();
-            while budget > 0 && round.free() > 0 && self.engine.has_ready() {
-                let served = self.engine.serve_next(now, &mut round, &mut batch, &self.poll);
+            while budget > 0 && rooms.are_free() && self.engine.has_ready() {
+                let served = self.engine.serve_next(now, &mut rooms, &mut batch, &self.poll);
                 budget = budget.saturating_sub(served.max(1));
             }
             self.engine.flush(&mut batch);
@@ -235,7 +292,23 @@ impl<C: Core> Worker<C> {
         }
     }
 
+    /// Gives some of the connections a turn on which messages cannot pass yet. A handshake costs as much as hundreds of
+    /// packets, so a crowd of new clients must not hold up those that are talking.
+    fn shake_hands(&mut self, now: Now) {
+        for _ in 0..HANDSHAKES_PER_WAKEUP {
+            if !self.engine.has_handshakes() {
+                return;
+            }
+            let mut arena = self.arena.round();
+            let mut batch = self.batch.take().unwrap_or_default().renew();
+            self.engine.serve_handshake(now, &mut arena, &mut batch, &self.poll);
+            self.engine.flush(&mut batch);
+            self.batch = Some(batch.renew());
+        }
+    }
+
     fn expire(&mut self, now: Now) {
+        self.with_batch(|engine, batch, poll| engine.sweep_streams(now, batch, poll));
         if self.engine.core.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.with_batch(|engine, batch, poll| {
                 engine.with_core(now, batch, poll, |core, mut out| core.expire(now, &mut out));
@@ -252,6 +325,6 @@ impl<C: Core> Worker<C> {
     }
 }
 
-const fn token(socket: SocketId) -> Token {
+pub(super) const fn token(socket: SocketId) -> Token {
     Token(socket.to_bits() as usize)
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::net::listener::open_listeners;
 use crate::net::ports::RelayAddress;
-use crate::turn::{AllocationId, Family, FiveTuple, Input, Output, PortRequest, RelayId};
+use crate::turn::{AllocationId, Family, FiveTuple, Input, Output, PortRequest, RelayId, RelayTransport};
 
 /// Does what the first byte of a datagram says.
 ///
@@ -53,7 +53,10 @@ impl Core for TinyCore {
                 let head = [b'U', high, low, icmp.kind, icmp.code];
                 out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
             }
-            Input::ClientGone { .. } => {}
+            Input::ClientGone { .. }
+            | Input::PeerConnected { .. }
+            | Input::PeerAccepted { .. }
+            | Input::PeerGone { .. } => {}
         }
     }
 
@@ -66,6 +69,10 @@ impl Core for TinyCore {
             assert!(deadline <= now.mono);
             out(Output::ToClient { client, head: b"expired", payload: &[], padding: 0 });
         }
+    }
+
+    fn holds(&self, client: FiveTuple) -> bool {
+        self.relays.contains_key(&client)
     }
 }
 
@@ -85,7 +92,12 @@ impl TinyCore {
                 self.next += 1;
                 self.relays.insert(client, relay);
                 self.clients.insert(relay, client);
-                out(Output::OpenRelay { relay, client, port: PortRequest::Any });
+                out(Output::OpenRelay {
+                    relay,
+                    client,
+                    port: PortRequest::Any,
+                    transport: RelayTransport::Udp,
+                });
             }
             [b'C', ..] => {
                 let relay = self.relays[&client];
@@ -133,8 +145,15 @@ impl Rig {
         let listeners = open_listeners(&[peer(family, 0)], 1, buffers).unwrap().remove(0);
         let server = listeners[0].address();
         let clock = Clock::new();
-        let (relay_buffers, observer) = (BufferSizes::default(), Box::new(|_: Event<'_>| ()));
-        let setup = Setup { listeners, ports: Arc::clone(&ports), relay_buffers, clock, observer };
+        let setup = Setup {
+            listeners,
+            stream_listeners: Vec::new(),
+            streams: StreamOptions::default(),
+            ports: Arc::clone(&ports),
+            relay_buffers: BufferSizes::default(),
+            clock,
+            observer: Box::new(|_: Report<'_>| ()),
+        };
         let worker = start("test", setup, TinyCore::default()).unwrap();
         Self { worker, server, ports, clock }
     }

@@ -12,7 +12,7 @@ use super::random::Random;
 use AttributeType as A;
 
 /// Attributes that nobody has heard of; one of them need not be.
-const UNKNOWN: [A; 3] = [A(0x7ABC), A(0xC0DE), A(0x002A)];
+const UNKNOWN: [A; 3] = [A(0x7ABC), A(0xC0DE), A(0x002B)];
 
 /// What a client remembers.
 #[derive(Clone, Default)]
@@ -177,7 +177,14 @@ impl Datagrams<'_> {
 
     /// A request of a method that is no method, or a response, or something for a client.
     pub fn stray(&mut self, memory: &Memory) -> Vec<u8> {
-        let method = *self.random.pick(&[Method::DATA, Method::SEND, Method::new(0x0A), Method::REFRESH]);
+        let method = *self.random.pick(&[
+            Method::DATA,
+            Method::SEND,
+            Method::new(0x0A),
+            Method::new(0x0B),
+            Method::new(0x0C),
+            Method::REFRESH,
+        ]);
         if self.random.once_in(2) {
             return self.request(method, Vec::new(), memory);
         }

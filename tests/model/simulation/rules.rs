@@ -76,6 +76,7 @@ impl Rules {
             allocations: self.limits,
             permissions_per_allocation: self.permissions,
             channels_per_allocation: self.channels,
+            connections_per_allocation: 0,
             bandwidth_per_allocation: self.own_rate,
             bandwidth: self.total_rate,
             challenge_budget: self.challenges.unwrap_or(plenty),

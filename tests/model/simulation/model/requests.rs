@@ -31,14 +31,23 @@ impl Model {
         if header.method == Method::BINDING {
             return self.binding(client, &message, out);
         }
-        let is_turn = [Method::ALLOCATE, Method::REFRESH, Method::CREATE_PERMISSION, Method::CHANNEL_BIND]
-            .contains(&header.method);
+        let is_turn = [
+            Method::ALLOCATE,
+            Method::REFRESH,
+            Method::CREATE_PERMISSION,
+            Method::CHANNEL_BIND,
+            Method::CONNECT,
+            Method::CONNECTION_BIND,
+        ]
+        .contains(&header.method);
         if header.is_classic() || !is_turn {
             return;
         }
         let Some(proven) = self.authenticate(now, client, &message, out) else { return };
         if header.method == Method::ALLOCATE {
             self.allocate(now, client, &message, &proven, out);
+        } else if header.method == Method::CONNECTION_BIND {
+            self.connection_bind(now.mono, client, &message, &proven, out);
         } else {
             self.on_allocation(now.mono, client, &message, &proven, out);
         }
@@ -53,11 +62,9 @@ impl Model {
         };
         let answer = Message::parse(&answer).unwrap();
         assert_eq!(answer.integrity(), None);
-        let mut unknown = unknown_attributes(request, true);
+        // There is no other address to answer from.
         let change = request.get(A::CHANGE_REQUEST).is_some_and(|flags| flags.iter().any(|byte| *byte != 0));
-        if unknown.is_empty() && change {
-            unknown.push(A::CHANGE_REQUEST.0);
-        }
+        let mut unknown = unknown_attributes(request, |kind| !change || kind != A::CHANGE_REQUEST);
         // RFC 3489 §11.2.10.
         if request.header().is_classic() && unknown.len() % 2 == 1 {
             unknown.extend(unknown.last().copied());
@@ -101,11 +108,28 @@ impl Model {
             refused(client, request, proven, &[441], out);
         } else if request.header().method == Method::REFRESH {
             self.refresh(now, client, request, proven, out);
+        } else if request.header().method == Method::CONNECT {
+            refused(client, request, proven, &[437], out);
         } else if request.header().method == Method::CREATE_PERMISSION {
             self.create_permission(now, client, request, proven, out);
         } else {
             self.channel_bind(now, client, request, proven, out);
         }
+    }
+
+    fn connection_bind(
+        &mut self,
+        now: u64,
+        client: FiveTuple,
+        request: &Message<'_>,
+        proven: &Proven,
+        out: &mut Outputs,
+    ) {
+        if self.is_refused_for_unknown(client, request, proven, out) {
+            return;
+        }
+        let code = if self.of_client(client, now).is_some() { 437 } else { 400 };
+        refused(client, request, proven, &[code], out);
     }
 
     fn refresh(
@@ -253,7 +277,11 @@ impl Model {
         proven: &Proven,
         out: &mut Outputs,
     ) -> bool {
-        let unknown = unknown_attributes(request, self.rules.dont_fragment && !wants_ipv6(client, request));
+        let is_for_tcp = request.header().method == Method::ALLOCATE
+            && matches!(request.get(A::REQUESTED_TRANSPORT), Some([6, _, _, _]));
+        let can_forbid_fragments = self.rules.dont_fragment && !wants_ipv6(client, request);
+        let can_be_done = |kind| can_forbid_fragments || is_for_tcp || kind != A::DONT_FRAGMENT;
+        let unknown = unknown_attributes(request, can_be_done);
         if unknown.is_empty() {
             return false;
         }

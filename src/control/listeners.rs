@@ -1,0 +1,71 @@
+//! Opens all that clients are heard on.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use super::advert::{Advert, Listening};
+use crate::config::{Config, choice::Transport};
+use crate::net::listener::{ListenError, Listener, WorkerListeners, open_listeners};
+use crate::net::stream::{Security, StreamListen, StreamListener, open_stream_listeners};
+use crate::net::sys::udp::BufferSizes;
+
+/// The listening sockets of one worker.
+pub(super) struct WorkerSockets {
+    pub(super) datagrams: WorkerListeners,
+    pub(super) streams: Vec<StreamListener>,
+}
+
+/// Opens the sockets of all workers. Where port 0 was asked for, `advert` learns which one it became.
+pub(super) fn open(
+    config: &Config,
+    advert: &mut Advert,
+    workers: usize,
+) -> Result<Vec<WorkerSockets>, ListenError> {
+    let buffers = BufferSizes {
+        receive: usize::try_from(config.server.receive_buffer).ok(),
+        send: usize::try_from(config.server.send_buffer).ok(),
+    };
+    advert.listeners.retain(|listening| !listening.of_wildcard || is_usable(listening.address));
+    let (streams, datagrams): (Vec<Listening>, Vec<Listening>) =
+        advert.listeners.iter().partition(|listening| listening.transport.is_stream());
+    let addresses: Vec<_> = datagrams.iter().map(|listening| listening.address).collect();
+    let wanted: Vec<_> = streams.iter().map(stream_listen).collect();
+    let datagram_groups = open_listeners(&addresses, workers, buffers)?;
+    let stream_groups = open_stream_listeners(&wanted, workers)?;
+    let groups: Vec<_> = datagram_groups
+        .into_iter()
+        .zip(stream_groups)
+        .map(|(datagrams, streams)| WorkerSockets { datagrams, streams })
+        .collect();
+    if let Some(group) = groups.first() {
+        let bound = group
+            .datagrams
+            .iter()
+            .map(Listener::address)
+            .chain(group.streams.iter().map(StreamListener::address));
+        let listening = datagrams.iter().chain(&streams).zip(bound);
+        advert.listeners = listening.map(|(wanted, address)| Listening { address, ..*wanted }).collect();
+    }
+    Ok(groups)
+}
+
+/// Whether an address that was found on an interface can be listened on: it may have gone since, and one that IPv6 has
+/// not yet found to be unique cannot be used.
+fn is_usable(address: SocketAddr) -> bool {
+    match UdpSocket::bind(SocketAddr::new(address.ip(), 0)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            tracing::warn!(%address, "address of this host cannot be listened on");
+            false
+        }
+        _ => true,
+    }
+}
+
+fn stream_listen(listening: &Listening) -> StreamListen {
+    let security = match listening.transport {
+        Transport::Udp | Transport::Tcp => Security::Plain,
+        Transport::Tls => Security::Tls,
+        Transport::Auto => Security::Either,
+    };
+    StreamListen { address: listening.address, security }
+}

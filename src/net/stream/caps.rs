@@ -1,0 +1,141 @@
+//! How many connections there may be, in all and from one source. Shared by all workers, asked only when a connection
+//! begins or ends.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::fast::FixedState;
+
+use crate::turn::Source;
+
+/// Counts connections.
+#[derive(Debug)]
+pub struct Caps {
+    total_max: u32,
+    per_source_max: u32,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    total: u32,
+    sources: HashMap<Source, u32, FixedState>,
+}
+
+/// Which limit forbids one more connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CapReached {
+    /// The server's.
+    Total,
+    /// The source's: an IPv4 address, or the /64 of an IPv6 address.
+    Source,
+}
+
+/// The right to one connection; it is given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    caps: Arc<Caps>,
+    source: Option<Source>,
+}
+
+impl Caps {
+    /// No connections yet. `seed` keeps strangers from choosing addresses that meet in one bucket.
+    pub fn new(total_max: u32, per_source_max: u32, seed: u64) -> Self {
+        let sources = HashMap::with_hasher(FixedState::with_seed(seed));
+        Self { total_max, per_source_max, held: Mutex::new(Held { total: 0, sources }) }
+    }
+
+    /// Counts one more connection, whose client is not known yet.
+    pub(crate) fn take(self: &Arc<Self>) -> Result<Place, CapReached> {
+        let mut held = self.held();
+        if held.total >= self.total_max {
+            return Err(CapReached::Total);
+        }
+        held.total += 1;
+        Ok(Place { caps: self.clone(), source: None })
+    }
+
+    /// For tables of connections: seeded like the one here.
+    pub(crate) fn hasher(&self) -> FixedState {
+        self.held().sources.hasher().clone()
+    }
+
+    /// How many connections there are.
+    pub fn total(&self) -> u32 {
+        self.held().total
+    }
+
+    /// A count is whole after each step, so a thread that panicked while holding it has broken nothing.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Counts the connection for its source too. Once per connection: behind a load balancer the source is known only
+    /// when the balancer has told it.
+    pub(crate) fn claim(&mut self, ip: IpAddr) -> Result<(), CapReached> {
+        debug_assert!(self.source.is_none(), "claimed once");
+        let source = Source::of(ip);
+        let mut held = self.caps.held();
+        let count = held.sources.entry(source).or_default();
+        if *count >= self.caps.per_source_max {
+            return Err(CapReached::Source);
+        }
+        *count += 1;
+        self.source = Some(source);
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.caps.held();
+        held.total = held.total.saturating_sub(1);
+        let Some(source) = self.source else { return };
+        match held.sources.get_mut(&source) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                held.sources.remove(&source);
+                // A crowd that has left should leave its room behind.
+                if held.sources.is_empty() {
+                    held.sources.shrink_to_fit();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_limits_hold_and_what_ends_makes_room() {
+        let caps = Arc::new(Caps::new(3, 2, 1));
+        let claim = |ip: &str| {
+            let mut place = caps.take()?;
+            place.claim(ip.parse().unwrap()).map(|()| place)
+        };
+        let first = claim("192.0.2.1").unwrap();
+        let second = claim("192.0.2.1").unwrap();
+        assert_eq!(claim("192.0.2.1").unwrap_err(), CapReached::Source);
+        assert_eq!(caps.total(), 2, "a refused one takes nothing");
+        let third = claim("2001:db8::1").unwrap();
+        assert_eq!(claim("192.0.2.9").unwrap_err(), CapReached::Total);
+        drop(first);
+        let fourth = claim("192.0.2.1").unwrap();
+        drop((second, third, fourth));
+        assert_eq!((caps.total(), caps.held().sources.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_network_of_one_client_is_one_source() {
+        let caps = Arc::new(Caps::new(9, 1, 1));
+        let mut first = caps.take().unwrap();
+        first.claim("2001:db8:0:1::1".parse().unwrap()).unwrap();
+        let second = caps.take().unwrap().claim("2001:db8:0:1:ffff::2".parse().unwrap());
+        assert_eq!(second, Err(CapReached::Source));
+    }
+}

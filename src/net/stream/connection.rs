@@ -1,0 +1,287 @@
+//! One client's connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+
+use super::arena::ArenaRound;
+use super::caps::{CapReached, Place};
+use super::end::End;
+use super::outbox::Outbox;
+use super::session::{Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
+use crate::turn::{FiveTuple, ListenerId, Millis, Transport};
+use crate::wire::stream::FRAME_MAX;
+use crate::wire::{Kind, kind};
+
+/// A connection between accept and close.
+pub(crate) struct Connection {
+    socket: TcpStream,
+    stage: Stage,
+    session: Session,
+    /// The beginning of a frame of which the rest has not arrived.
+    inbox: Vec<u8>,
+    outbox: Outbox,
+    client: FiveTuple,
+    place: Place,
+    /// The last step on its way, or the last whole frame, was then.
+    since: Millis,
+    /// Lists of the worker that it is in.
+    pub(crate) marks: Marks,
+}
+
+/// Which of its worker's lists a connection is in, so that it is in each of them once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks {
+    /// To be read from.
+    pub(crate) queued: bool,
+    /// To be written to.
+    pub(crate) dirty: bool,
+    /// Not read from until some of the outbox has been sent.
+    pub(crate) paused: bool,
+    /// The kernel has said that the other side is closed, which it says only once.
+    pub(crate) hung_up: bool,
+    /// Nothing more can be sent.
+    pub(crate) broken: bool,
+    /// To be found by its client's 5-tuple.
+    pub(crate) entered: bool,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its first byte will tell whether it is TLS.
+    Undecided,
+    /// TLS is being agreed on.
+    Handshake,
+    /// Messages can pass; none has.
+    Silent,
+    /// Messages pass.
+    Talking,
+}
+
+/// What a listener's connections begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Messages.
+    Plain,
+    /// A TLS handshake.
+    Tls,
+    /// One or the other, told by the first byte.
+    Either,
+}
+
+/// What one turn of reading brought.
+pub(crate) struct Turn<'s> {
+    /// The stream from the first byte that was not served before.
+    pub(crate) bytes: &'s [u8],
+    /// Nothing more is there at the moment.
+    pub(crate) is_drained: bool,
+    /// The connection has to end once these bytes are served.
+    pub(crate) end: Option<ReadEnd>,
+}
+
+/// How long connections without an allocation may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From accept until messages can pass.
+    pub handshake: Duration,
+    /// From there to the first whole message.
+    pub first_request: Duration,
+    /// From one message to the next.
+    pub idle: Duration,
+}
+
+/// The longest message of a stranger: what comes before an allocation is this short.
+pub(crate) const STRANGERS_FRAME_MAX: usize = 4096;
+/// Room in the arena for one turn: what is kept of a frame, and what can be read at once.
+pub(crate) const TURN_ROOM: usize = FRAME_MAX + READ_ROOM;
+/// Answers that fit into the outbox beyond the limit for relayed data.
+const ANSWERS_ROOM: usize = 64 << 10;
+
+impl Connection {
+    pub(crate) fn new(
+        socket: TcpStream,
+        peer: SocketAddr,
+        (number, security): (u16, Security),
+        place: Place,
+        now: Millis,
+    ) -> Self {
+        let (stage, session, transport) = match security {
+            Security::Plain => (Stage::Silent, Session::Plain, Transport::Tcp),
+            Security::Tls => (Stage::Handshake, Session::tls(), Transport::Tls),
+            Security::Either => (Stage::Undecided, Session::Plain, Transport::Tcp),
+        };
+        Self {
+            socket,
+            stage,
+            session,
+            inbox: Vec::new(),
+            outbox: Outbox::default(),
+            client: FiveTuple::new(peer, ListenerId::new(transport, number)),
+            place,
+            since: now,
+            marks: Marks::default(),
+        }
+    }
+
+    pub(crate) const fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// Who it belongs to; the transport is right once [`Self::is_open`].
+    pub(crate) const fn client(&self) -> FiveTuple {
+        self.client
+    }
+
+    /// The name that a TLS client asked for.
+    pub(crate) fn sni(&self) -> Option<&str> {
+        self.session.sni()
+    }
+
+    /// Counts it for its source.
+    pub(crate) fn claim_place(&mut self) -> Result<(), CapReached> {
+        self.place.claim(self.client.client().ip())
+    }
+
+    /// Whether messages can pass.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Silent | Stage::Talking)
+    }
+
+    /// Whether TLS is being agreed on.
+    pub(crate) fn is_handshake(&self) -> bool {
+        self.stage == Stage::Handshake
+    }
+
+    /// Reads what is there, as much as one turn allows. The arena has [`TURN_ROOM`].
+    pub(crate) fn receive<'s>(
+        &mut self,
+        greeter: Greeter<'_>,
+        cipher: &mut [u8; READ_MAX],
+        arena: &mut ArenaRound<'s>,
+        now: Millis,
+    ) -> Turn<'s> {
+        if self.stage == Stage::Undecided
+            && let Err(turn) = self.decide()
+        {
+            return turn;
+        }
+        let Self { session, socket, inbox, .. } = self;
+        let (bytes, reading) = arena.fill(|free| {
+            let kept = inbox.len();
+            let (before, behind) = free.split_at_mut(kept);
+            before.copy_from_slice(inbox);
+            let reading = session.read(socket, greeter, cipher, behind);
+            (kept + reading.length, reading)
+        });
+        if self.stage == Stage::Handshake && self.session.is_open() {
+            self.stage = Stage::Silent;
+            self.since = now;
+        }
+        Turn { bytes, is_drained: reading.is_drained && !self.marks.hung_up, end: reading.end }
+    }
+
+    /// Looks at the first byte without taking it.
+    fn decide(&mut self) -> Result<(), Turn<'static>> {
+        /// The first byte of every TLS connection: a handshake record.
+        const HANDSHAKE: u8 = 0x16;
+        let nothing = |end| Turn { bytes: &[], is_drained: true, end };
+        let mut first = [0];
+        match self.socket.peek(&mut first) {
+            Ok(0) => Err(nothing(Some(ReadEnd::Closed))),
+            Ok(_) if first == [HANDSHAKE] => {
+                self.stage = Stage::Handshake;
+                self.session = Session::tls();
+                let listener = ListenerId::new(Transport::Tls, self.client.listener().number());
+                self.client = FiveTuple::new(self.client.client(), listener);
+                Ok(())
+            }
+            Ok(_) => {
+                self.stage = Stage::Silent;
+                Ok(())
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Err(nothing(None))
+            }
+            Err(_) => Err(nothing(Some(ReadEnd::Broken))),
+        }
+    }
+
+    /// A whole frame has arrived. A stream begins with a STUN message: without one there can be no channel, and what
+    /// looks like one is text.
+    pub(crate) fn heard(&mut self, frame: &[u8], now: Millis) -> Result<(), End> {
+        if self.stage == Stage::Silent && kind(frame) != Kind::Stun {
+            return Err(End::Garbage);
+        }
+        self.stage = Stage::Talking;
+        self.since = now;
+        Ok(())
+    }
+
+    /// Keeps the beginning of a frame until more of it arrives.
+    pub(crate) fn keep(&mut self, part: &[u8]) {
+        self.inbox.clear();
+        self.inbox.extend_from_slice(part);
+        if part.is_empty() {
+            self.inbox.shrink_to(STRANGERS_FRAME_MAX);
+        }
+    }
+
+    /// Takes a frame to be sent; says whether there was room for it. Beyond `limit` there is none for relayed data.
+    #[inline]
+    pub(crate) fn send(&mut self, head: &[u8], payload: &[u8], padding: u8, limit: usize) -> bool {
+        let length = self.outbox.len() + head.len() + payload.len() + usize::from(padding);
+        if length > limit && (is_relayed(head) || length > limit + ANSWERS_ROOM) {
+            return false;
+        }
+        self.outbox.push(head, payload, padding);
+        true
+    }
+
+    /// Whether something waits to be sent that is not in the outbox.
+    pub(crate) fn has_more_to_say(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    /// Gives back room that has not been needed for a while.
+    pub(crate) fn trim(&mut self) {
+        self.outbox.trim();
+    }
+
+    /// Whether so many answers wait that no more requests are taken.
+    pub(crate) const fn is_clogged(&self, limit: usize) -> bool {
+        self.outbox.len() > limit + ANSWERS_ROOM / 2
+    }
+
+    /// Writes as much as the connection takes. Returns how much of the outbox has gone.
+    pub(crate) fn write(&mut self) -> io::Result<usize> {
+        let before = self.outbox.len();
+        self.session.write(&self.socket, &mut self.outbox)?;
+        Ok(before - self.outbox.len())
+    }
+
+    /// Says good-bye as well as it can be done without waiting.
+    pub(crate) fn close(&mut self) {
+        self.session.close();
+        // If it is broken there is nobody to tell.
+        let _ = self.write();
+    }
+
+    /// Why it has to end, if it has taken too long. Who holds an allocation may be silent: that has a lifetime.
+    pub(crate) fn overdue(&self, patience: &Patience, now: Millis) -> Option<End> {
+        let (limit, end) = match self.stage {
+            Stage::Undecided | Stage::Handshake => (patience.handshake, End::HandshakeTimeout),
+            Stage::Silent => (patience.first_request, End::FirstRequestTimeout),
+            Stage::Talking => (patience.idle, End::Idle),
+        };
+        (now.since(self.since) > limit).then_some(end)
+    }
+}
+
+/// Whether a frame is relayed data, which may be lost, and not an answer.
+fn is_relayed(head: &[u8]) -> bool {
+    const DATA_INDICATION: [u8; 2] = [0x00, 0x17];
+    matches!(kind(head), Kind::ChannelData | Kind::OldChannelData) || head.starts_with(&DATA_INDICATION)
+}

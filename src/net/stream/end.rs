@@ -1,0 +1,43 @@
+//! Why a connection ended.
+
+use crate::net::counters::Counters;
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client has closed it.
+    Closed,
+    /// It broke: a reset, or nothing was acknowledged for too long.
+    Broken,
+    /// TLS failed.
+    Tls,
+    /// What came is no stream of STUN messages and ChannelData.
+    Garbage,
+    /// A stranger announced a message longer than any it could need.
+    TooLong,
+    /// The handshake took too long.
+    HandshakeTimeout,
+    /// No request came.
+    FirstRequestTimeout,
+    /// Nothing more came, and it holds no allocation.
+    Idle,
+    /// The same client has another one, so this one is dead.
+    Replaced,
+}
+
+impl End {
+    /// The counter of connections that ended like this.
+    pub(crate) const fn counter(self, counters: &mut Counters) -> &mut u64 {
+        match self {
+            Self::Closed => &mut counters.connections_closed_by_client,
+            Self::Broken => &mut counters.connections_broken,
+            Self::Tls => &mut counters.connections_tls_failed,
+            Self::Garbage => &mut counters.connections_garbage,
+            Self::TooLong => &mut counters.connections_too_long,
+            Self::HandshakeTimeout => &mut counters.connections_handshake_timeout,
+            Self::FirstRequestTimeout => &mut counters.connections_request_timeout,
+            Self::Idle => &mut counters.connections_idle,
+            Self::Replaced => &mut counters.connections_replaced,
+        }
+    }
+}

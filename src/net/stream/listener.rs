@@ -1,0 +1,130 @@
+//! The sockets that connections arrive on.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use super::connection::Security;
+use crate::net::listener::ListenError;
+use crate::turn::Transport;
+
+/// Where connections are to be listened for.
+#[derive(Clone, Debug)]
+pub struct StreamListen {
+    /// On which address.
+    pub address: SocketAddr,
+    /// How they begin.
+    pub security: Security,
+}
+
+/// One worker's socket on a listening address.
+pub struct StreamListener {
+    pub(crate) socket: TcpListener,
+    listen: StreamListen,
+    /// It is in the list of sockets with something to do.
+    pub(crate) queued: bool,
+    /// Accepting failed for want of something; it is tried again after a while.
+    pub(crate) starved: bool,
+}
+
+/// Connections that may wait to be accepted: a worker that was busy for a moment refuses nobody.
+const BACKLOG: i32 = 1024;
+/// Sent data may stay unacknowledged, and a full window closed, for this long before the connection counts as broken.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client without traffic is asked whether it is still there after this time, and again as often.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// What the kernel takes before it has sent it, in bytes. Enough for a fast path; what is more waits with us, where
+/// it can be dropped.
+const NOT_SENT_MAX: u32 = 128 << 10;
+
+impl StreamListener {
+    /// Where clients reach it.
+    pub const fn address(&self) -> SocketAddr {
+        self.listen.address
+    }
+
+    /// How its connections begin.
+    pub const fn security(&self) -> Security {
+        self.listen.security
+    }
+
+    /// The next connection, ready for use.
+    pub(crate) fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (socket, peer) = self.socket.accept()?;
+        prepare(&socket)?;
+        Ok((socket, peer))
+    }
+}
+
+/// Opens the listeners of all workers on all addresses. The kernel divides connections among the workers.
+pub fn open_stream_listeners(
+    wanted: &[StreamListen],
+    workers: usize,
+) -> Result<Vec<Vec<StreamListener>>, ListenError> {
+    let mut groups: Vec<Vec<StreamListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for listen in wanted {
+        let failed = |error| ListenError::new(transport(listen.security), listen.address, error);
+        // A member of a group could be bound beside those of another program of the same user; this one could not.
+        // Also finds a free port where none is named.
+        let address =
+            local_address(&bind(listen.address, Sharing::Alone).map_err(failed)?).map_err(failed)?;
+        for group in &mut groups {
+            let socket = bind(address, Sharing::Group).map_err(failed)?;
+            socket.listen(BACKLOG).map_err(failed)?;
+            let socket = TcpListener::from_std(socket.into());
+            let listen = StreamListen { address, ..listen.clone() };
+            group.push(StreamListener { socket, listen, queued: false, starved: false });
+        }
+    }
+    Ok(groups)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    Group,
+}
+
+fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of an earlier process that are still winding down must not keep this one from starting.
+    socket.set_reuse_address(true)?;
+    if sharing == Sharing::Group {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+const fn transport(security: Security) -> Transport {
+    match security {
+        Security::Plain => Transport::Tcp,
+        Security::Tls | Security::Either => Transport::Tls,
+    }
+}
+
+/// Media cannot wait for the next packet to fill a segment, and a dead client must be noticed.
+fn prepare(socket: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        socket.set_tcp_notsent_lowat(NOT_SENT_MAX)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,392 @@
+//! Clients that come over TCP, plain or with TLS.
+//!
+//! A connection lives on the worker that accepted it and is served by that worker's loop like any other socket: it is
+//! read from when the kernel says so, what it brings is cut into frames, and each frame goes to the core like a
+//! datagram. What the core sends to the client is gathered in an outbox and written once per round. The outbox has a
+//! limit: to a client that reads too slowly relayed data is dropped, answers are not, and nobody else notices.
+
+mod arena;
+mod caps;
+mod connection;
+mod end;
+mod listener;
+mod outbox;
+mod session;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use mio::{Interest, Registry};
+
+pub(crate) use arena::{Arena, ArenaRound};
+pub use caps::Caps;
+pub(crate) use connection::{Connection, STRANGERS_FRAME_MAX, TURN_ROOM, Turn};
+pub use connection::{Patience, Security};
+pub(crate) use end::End;
+pub use listener::{StreamListen, StreamListener, open_stream_listeners};
+pub(crate) use session::ReadEnd;
+use session::{Greeter, READ_MAX};
+
+use super::counters::Counters;
+use super::socket_id::SocketId;
+use super::throttle::Throttle;
+use super::tls::TlsConfigs;
+use super::worker::token;
+use crate::turn::{FiveTuple, Millis, Transport};
+use caps::CapReached;
+
+/// What the operator decided about connections.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// How many there may be; shared by all workers.
+    pub caps: Arc<Caps>,
+    /// How long they may take when they hold no allocation.
+    pub patience: Patience,
+    /// Bytes that may wait to be sent to one client before relayed data is dropped.
+    pub send_queue: usize,
+    /// How TLS clients are met, if there is a listener for them.
+    pub tls: Option<TlsConfigs>,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        let patience = Patience {
+            handshake: Duration::from_secs(10),
+            first_request: Duration::from_secs(30),
+            idle: Duration::from_secs(600),
+        };
+        Self { caps: Arc::new(Caps::new(u32::MAX, u32::MAX, 0)), patience, send_queue: 256 << 10, tls: None }
+    }
+}
+
+/// The connections of one worker.
+pub(crate) struct Streams {
+    listeners: Vec<StreamListener>,
+    options: StreamOptions,
+    connections: Vec<Option<Box<Connection>>>,
+    free: Vec<u32>,
+    by_client: HashMap<FiveTuple, u32, FixedState>,
+    /// Connections to write to.
+    dirty: Vec<u32>,
+    /// Connections that can be read from again.
+    resumed: Vec<u32>,
+    next_sweep: Option<Millis>,
+    cipher: Box<[u8; READ_MAX]>,
+    refused: Throttle,
+    starved: Throttle,
+}
+
+/// Connections accepted in one turn.
+const ACCEPT_TURN: usize = 16;
+/// How often deadlines are looked at, and accepting is tried again.
+const SWEEP: Duration = Duration::from_secs(1);
+
+impl Streams {
+    pub(crate) fn new(listeners: Vec<StreamListener>, options: StreamOptions) -> Self {
+        let by_client = HashMap::with_hasher(options.caps.hasher());
+        Self {
+            listeners,
+            options,
+            connections: Vec::new(),
+            free: Vec::new(),
+            by_client,
+            dirty: Vec::new(),
+            resumed: Vec::new(),
+            next_sweep: None,
+            cipher: Box::new([0; READ_MAX]),
+            refused: Throttle::default(),
+            starved: Throttle::default(),
+        }
+    }
+
+    /// Lets the poll tell when somebody connects.
+    pub(crate) fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        for (listener, number) in self.listeners.iter_mut().zip(0..) {
+            let token = token(SocketId::stream_listener(number));
+            registry.register(&mut listener.socket, token, Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn listener(&mut self, number: u16) -> Option<&mut StreamListener> {
+        self.listeners.get_mut(usize::from(number))
+    }
+
+    pub(crate) fn connection(&mut self, place: u32) -> Option<&mut Connection> {
+        self.connections.get_mut(place as usize)?.as_deref_mut()
+    }
+
+    /// Takes the next connections of a listener. Whether more may be waiting.
+    pub(crate) fn accept(
+        &mut self,
+        number: u16,
+        registry: &Registry,
+        counters: &mut Counters,
+        now: Millis,
+    ) -> bool {
+        for _ in 0..ACCEPT_TURN {
+            let Some(listener) = self.listeners.get_mut(usize::from(number)) else { return false };
+            match listener.accept() {
+                Ok((socket, peer)) => {
+                    counters.connections_accepted += 1;
+                    let security = listener.security();
+                    let place = match self.options.caps.take() {
+                        Ok(place) => place,
+                        Err(cap) => {
+                            self.refuse(cap, peer, counters, now);
+                            continue;
+                        }
+                    };
+                    let connection = Connection::new(socket, peer, (number, security), place, now);
+                    self.admit(connection, registry, counters, now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) => {
+                    counters.accept_errors += 1;
+                    if is_about_one_connection(&error) {
+                        continue;
+                    }
+                    // Out of descriptors or memory: asking again at once would only keep the core busy.
+                    listener.starved = true;
+                    self.schedule_sweep(now);
+                    if let Some(suppressed) = self.starved.pass(now) {
+                        tracing::warn!(%error, suppressed, "connections cannot be accepted");
+                    }
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives an accepted connection its place in the table.
+    fn admit(
+        &mut self,
+        mut connection: Connection,
+        registry: &Registry,
+        counters: &mut Counters,
+        now: Millis,
+    ) {
+        if let Err(cap) = connection.claim_place() {
+            return self.refuse(cap, connection.client().client(), counters, now);
+        }
+        let Some(place) = self.free_place() else { return };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if registry.register(connection.socket(), token(SocketId::connection(place)), interest).is_err() {
+            counters.accept_errors += 1;
+            self.free.push(place);
+            return;
+        }
+        if let Some(slot) = self.connections.get_mut(place as usize) {
+            *slot = Some(Box::new(connection));
+        }
+        self.schedule_sweep(now);
+    }
+
+    fn free_place(&mut self) -> Option<u32> {
+        if let Some(place) = self.free.pop() {
+            return Some(place);
+        }
+        let place = u32::try_from(self.connections.len()).ok()?;
+        self.connections.push(None);
+        Some(place)
+    }
+
+    fn refuse(&mut self, cap: CapReached, client: SocketAddr, counters: &mut Counters, now: Millis) {
+        let limit = match cap {
+            CapReached::Total => {
+                counters.connections_refused_total += 1;
+                "limits.connections"
+            }
+            CapReached::Source => {
+                counters.connections_refused_source += 1;
+                "limits.connections_per_ip"
+            }
+        };
+        if let Some(suppressed) = self.refused.pass(now) {
+            tracing::warn!(%client, limit, suppressed, "connection refused");
+        }
+    }
+
+    /// One turn of reading from a connection.
+    pub(crate) fn receive<'s>(
+        &mut self,
+        place: u32,
+        arena: &mut ArenaRound<'s>,
+        counters: &mut Counters,
+        now: Millis,
+    ) -> Option<Turn<'s>> {
+        let Self { connections, options, cipher, .. } = self;
+        let connection = connections.get_mut(place as usize)?.as_deref_mut()?;
+        let greeter = Greeter { configs: options.tls.as_ref(), has_fallback: false };
+        let turn = connection.receive(greeter, cipher, arena, now);
+        counters.stream_bytes_received += turn.bytes.len() as u64;
+        if connection.has_more_to_say() {
+            self.mark_dirty(place);
+        }
+        Some(turn)
+    }
+
+    /// Makes a connection known as its client's, once messages can pass. Returns the one the client had before from
+    /// the same address, which must be dead.
+    pub(crate) fn enter(&mut self, place: u32, counters: &mut Counters) -> Option<u32> {
+        let connection = self.connection(place).filter(|connection| connection.is_open())?;
+        if std::mem::replace(&mut connection.marks.entered, true) {
+            return None;
+        }
+        let client = connection.client();
+        counters.tls_handshakes += u64::from(client.listener().transport() == Transport::Tls);
+        self.by_client.insert(client, place)
+    }
+
+    /// Takes a frame that is to be sent to a client.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        client: FiveTuple,
+        head: &[u8],
+        payload: &[u8],
+        padding: u8,
+        counters: &mut Counters,
+    ) {
+        let limit = self.options.send_queue;
+        let Some(&place) = self.by_client.get(&client) else {
+            counters.dropped_closed += 1;
+            return;
+        };
+        let Some(connection) = self.connection(place) else { return };
+        if connection.send(head, payload, padding, limit) {
+            self.mark_dirty(place);
+        } else {
+            counters.dropped_slow_reader += 1;
+        }
+    }
+
+    /// Notes that there may be something to write.
+    #[inline]
+    pub(crate) fn mark_dirty(&mut self, place: u32) {
+        if let Some(connection) = self.connection(place)
+            && !std::mem::replace(&mut connection.marks.dirty, true)
+        {
+            self.dirty.push(place);
+        }
+    }
+
+    /// Whether something waits to be written.
+    pub(crate) const fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Writes what waits. Connections that turn out to be broken end when they are read from.
+    pub(crate) fn flush(&mut self, counters: &mut Counters) {
+        while let Some(place) = self.dirty.pop() {
+            let limit = self.options.send_queue;
+            let Some(connection) = self.connection(place) else { continue };
+            connection.marks.dirty = false;
+            counters.stream_writes += 1;
+            match connection.write() {
+                Ok(count) => counters.stream_bytes_sent += count as u64,
+                Err(_) => connection.marks.broken = true,
+            }
+            if connection.marks.broken || connection.marks.paused && !connection.is_clogged(limit) {
+                connection.marks.paused = false;
+                self.resumed.push(place);
+            }
+        }
+    }
+
+    /// The next connection that can be read from again.
+    pub(crate) fn pop_resumed(&mut self) -> Option<u32> {
+        self.resumed.pop()
+    }
+
+    /// Whether a connection has to wait until some of its answers have been sent; if so it is not served until then.
+    pub(crate) fn pause(&mut self, place: u32) -> bool {
+        let limit = self.options.send_queue;
+        let Some(connection) = self.connection(place) else { return false };
+        let clogged = connection.is_clogged(limit) && !connection.marks.hung_up;
+        connection.marks.paused = clogged;
+        clogged
+    }
+
+    /// Closes a connection and forgets it. Returns its client if the core may have heard of it.
+    pub(crate) fn close(&mut self, place: u32, end: End, counters: &mut Counters) -> Option<FiveTuple> {
+        let mut connection = self.connections.get_mut(place as usize)?.take()?;
+        *end.counter(counters) += 1;
+        connection.close();
+        self.free.push(place);
+        let client = connection.client();
+        if self.by_client.get(&client) != Some(&place) {
+            return None;
+        }
+        self.by_client.remove(&client);
+        if self.by_client.is_empty() {
+            // A crowd that has left should leave its room behind.
+            self.by_client.shrink_to_fit();
+        }
+        Some(client)
+    }
+
+    /// Closes all connections: the server stops.
+    pub(crate) fn close_all(&mut self) {
+        for connection in self.connections.iter_mut().flatten() {
+            connection.close();
+        }
+        self.connections.clear();
+    }
+
+    /// When [`Self::sweep`] wants to be called.
+    pub(crate) const fn next_sweep(&self) -> Option<Millis> {
+        self.next_sweep
+    }
+
+    /// The connections whose time is over. `holds` tells whether a client has an allocation, `retry` is given the
+    /// listeners that are worth trying again.
+    pub(crate) fn sweep(
+        &mut self,
+        now: Millis,
+        mut holds: impl FnMut(FiveTuple) -> bool,
+        mut retry: impl FnMut(u16),
+    ) -> Vec<(u32, End)> {
+        self.next_sweep = None;
+        for (listener, number) in self.listeners.iter_mut().zip(0..) {
+            if std::mem::take(&mut listener.starved) {
+                retry(number);
+            }
+        }
+        let mut overdue = Vec::new();
+        let mut any = false;
+        for (connection, place) in self.connections.iter_mut().zip(0..) {
+            let Some(connection) = connection else { continue };
+            any = true;
+            connection.trim();
+            if let Some(end) = connection.overdue(&self.options.patience, now)
+                && !holds(connection.client())
+            {
+                overdue.push((place, end));
+            }
+        }
+        if any {
+            self.schedule_sweep(now);
+        } else {
+            self.connections = Vec::new();
+            self.free = Vec::new();
+        }
+        overdue
+    }
+
+    fn schedule_sweep(&mut self, now: Millis) {
+        if self.next_sweep.is_none() {
+            self.next_sweep = Some(now.after(SWEEP));
+        }
+    }
+}
+
+/// Whether an accept call failed because of the connection it would have returned, so that the next may be fine.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    !matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

@@ -1,0 +1,249 @@
+//! Between the bytes on a connection and the stream of messages: nothing, or TLS.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use rustls::server::{AcceptedAlert, Acceptor, ClientHello};
+use rustls::{ServerConfig, ServerConnection};
+
+use super::outbox::Outbox;
+use crate::net::tls::{Purpose, TlsConfigs};
+
+/// How a connection's bytes become a stream.
+pub(crate) enum Session {
+    /// As they are.
+    Plain,
+    /// TLS, of which the first message has not arrived.
+    Hello(Box<Acceptor>),
+    /// TLS.
+    Tls(Box<ServerConnection>),
+}
+
+/// What came of reading.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// Bytes of the stream.
+    pub(crate) length: usize,
+    /// Nothing more is there at the moment.
+    pub(crate) is_drained: bool,
+    /// The stream ends behind these bytes.
+    pub(crate) end: Option<ReadEnd>,
+}
+
+/// Why nothing more will come.
+#[derive(Debug)]
+pub(crate) enum ReadEnd {
+    /// The client has closed its side.
+    Closed,
+    /// The connection is broken.
+    Broken,
+    /// TLS failed; an alert for the client waits to be sent.
+    Tls(rustls::Error),
+}
+
+/// Bytes read from a connection in one turn, so that none holds up the others.
+pub(crate) const READ_MAX: usize = 32 << 10;
+/// What TLS may have kept from earlier reads: less than one record.
+const RECORD_MAX: usize = 17 << 10;
+/// Room that one turn of reading needs.
+pub(crate) const READ_ROOM: usize = READ_MAX + RECORD_MAX;
+
+impl Session {
+    pub(crate) fn tls() -> Self {
+        Self::Hello(Box::default())
+    }
+
+    /// Whether messages can pass.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Hello(_) => false,
+            Self::Tls(tls) => !tls.is_handshaking(),
+        }
+    }
+
+    /// The name that a TLS client asked for.
+    pub(crate) fn sni(&self) -> Option<&str> {
+        match self {
+            Self::Plain | Self::Hello(_) => None,
+            Self::Tls(tls) => tls.server_name(),
+        }
+    }
+
+    /// Whether TLS has something of its own to send: a handshake does, and so do new keys.
+    pub(crate) fn wants_write(&self) -> bool {
+        match self {
+            Self::Plain | Self::Hello(_) => false,
+            Self::Tls(tls) => tls.wants_write(),
+        }
+    }
+
+    /// Reads once from the connection, into `into`, which has [`READ_ROOM`]. `cipher` is memory for what is encrypted.
+    pub(crate) fn read(
+        &mut self,
+        mut socket: &TcpStream,
+        greeter: Greeter<'_>,
+        cipher: &mut [u8; READ_MAX],
+        into: &mut [u8],
+    ) -> Reading {
+        let is_plain = matches!(self, Self::Plain);
+        let space = if is_plain { into.get_mut(..READ_MAX).unwrap_or_default() } else { &mut cipher[..] };
+        let asked = space.len();
+        let count = loop {
+            match socket.read(space) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Reading { length: 0, is_drained: true, end: None };
+                }
+                Err(_) => return Reading { length: 0, is_drained: true, end: Some(ReadEnd::Broken) },
+            }
+        };
+        let closed = (count == 0).then_some(ReadEnd::Closed);
+        let is_drained = count < asked;
+        if is_plain || count == 0 {
+            return Reading { length: count, is_drained, end: closed };
+        }
+        match self.decrypt(socket, greeter, cipher.get(..count).unwrap_or_default(), into) {
+            Ok((length, is_closed)) => {
+                Reading { length, is_drained, end: is_closed.then_some(ReadEnd::Closed) }
+            }
+            Err((length, error)) => Reading { length, is_drained, end: Some(ReadEnd::Tls(error)) },
+        }
+    }
+
+    /// Sends what TLS has to say and what waits in the outbox. Whether the connection takes no more at the moment.
+    pub(crate) fn write(&mut self, mut socket: &TcpStream, outbox: &mut Outbox) -> io::Result<bool> {
+        loop {
+            match self {
+                Self::Hello(_) => return Ok(false),
+                Self::Plain if outbox.is_empty() => return Ok(false),
+                Self::Plain => match take(socket.write(outbox.pending()))? {
+                    Some(count) => outbox.advance(count),
+                    None => return Ok(true),
+                },
+                Self::Tls(tls) => {
+                    if !outbox.is_empty() && !tls.is_handshaking() {
+                        // Takes what its buffer has room for, joined to records of 16 KiB.
+                        let count = tls.writer().write(outbox.pending())?;
+                        outbox.advance(count);
+                    }
+                    if !tls.wants_write() {
+                        return Ok(false);
+                    }
+                    if take(tls.write_tls(&mut socket))?.is_none() {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells a TLS client that this was all.
+    pub(crate) fn close(&mut self) {
+        if let Self::Tls(tls) = self {
+            tls.send_close_notify();
+        }
+    }
+
+    /// Returns how many bytes of the stream came of it, and whether the client has said that these were the last.
+    fn decrypt(
+        &mut self,
+        socket: &TcpStream,
+        greeter: Greeter<'_>,
+        mut cipher: &[u8],
+        into: &mut [u8],
+    ) -> Result<(usize, bool), (usize, rustls::Error)> {
+        let mut length = 0;
+        if let Self::Hello(acceptor) = self {
+            match greeter.accept(socket, acceptor, &mut cipher) {
+                Ok(Some(tls)) => *self = Self::Tls(tls),
+                Ok(None) => return Ok((0, false)),
+                Err(error) => return Err((0, error)),
+            }
+        }
+        let Self::Tls(tls) = self else { return Ok((0, false)) };
+        loop {
+            let state = tls.process_new_packets().map_err(|error| (length, error))?;
+            let mut reader = tls.reader();
+            while let Some(free) = into.get_mut(length..).filter(|free| !free.is_empty()) {
+                match reader.read(free) {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => length += count,
+                }
+            }
+            if state.peer_has_closed() {
+                return Ok((length, true));
+            }
+            if cipher.is_empty() {
+                return Ok((length, false));
+            }
+            // Takes up to 4 KiB at a time; fails only when what it took before was not processed.
+            let took = tls.read_tls(&mut cipher).unwrap_or_default();
+            if took == 0 {
+                return Err((length, rustls::Error::General("a record is too long".to_owned())));
+            }
+        }
+    }
+}
+
+/// Who TLS clients are met by.
+#[derive(Clone, Copy)]
+pub(crate) struct Greeter<'c> {
+    /// How to go on, by what the client is after.
+    pub(crate) configs: Option<&'c TlsConfigs>,
+    /// Whether there is somebody to pass HTTP on to.
+    pub(crate) has_fallback: bool,
+}
+
+impl Greeter<'_> {
+    /// Collects the client's first message; once it is there, chooses by it how to go on.
+    fn accept(
+        self,
+        mut socket: &TcpStream,
+        acceptor: &mut Acceptor,
+        cipher: &mut &[u8],
+    ) -> Result<Option<Box<ServerConnection>>, rustls::Error> {
+        let mut alert = |(error, mut alert): (rustls::Error, AcceptedAlert)| {
+            // Nothing was sent before it, so there is room for these seven bytes.
+            let _ = alert.write_all(&mut socket);
+            error
+        };
+        while !cipher.is_empty() {
+            let took = acceptor.read_tls(cipher).unwrap_or_default();
+            if took == 0 {
+                return Err(rustls::Error::General("the first message is too long".to_owned()));
+            }
+            if let Some(accepted) = acceptor.accept().map_err(&mut alert)? {
+                let config = self.config(&accepted.client_hello())?;
+                return Ok(Some(Box::new(accepted.into_connection(config).map_err(alert)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn config(self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let configs = self.configs.ok_or_else(|| rustls::Error::General("no certificate".to_owned()))?;
+        Ok(match Purpose::of(hello) {
+            // Refused there, with the alert that says why (RFC 7301 §3.2).
+            Purpose::Web if !self.has_fallback => &configs.turn,
+            Purpose::Web => &configs.web,
+            Purpose::Turn => &configs.turn,
+            Purpose::Unnamed => &configs.bare,
+            Purpose::Acme => &configs.acme,
+        }
+        .clone())
+    }
+}
+
+/// `None` when the connection takes nothing at the moment.
+fn take(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Some(0)),
+        Err(error) => Err(error),
+    }
+}

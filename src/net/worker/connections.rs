@@ -1,0 +1,226 @@
+//! The part of the engine that serves connections.
+
+use mio::Poll;
+
+use super::engine::Engine;
+use super::{Core, Readiness, Report};
+use crate::net::batch::Batch;
+use crate::net::socket_id::SocketId;
+use crate::net::stream::{ArenaRound, End, ReadEnd, STRANGERS_FRAME_MAX, TURN_ROOM};
+use crate::net::tls::TlsFailure;
+use crate::turn::{Input, Millis, Now};
+use crate::wire::stream::{Next, next_frame};
+
+/// How many datagrams a turn of accepting costs about as much as.
+const ACCEPT_COST: usize = 16;
+
+impl<C: Core> Engine<C> {
+    pub(super) fn has_handshakes(&self) -> bool {
+        !self.handshakes.is_empty()
+    }
+
+    /// When there is something to do though no socket is ready.
+    pub(super) fn next_deadline(&self) -> Option<Millis> {
+        [self.core.next_deadline(), self.sockets.streams.next_sweep()].into_iter().flatten().min()
+    }
+
+    /// The poll has reported a connection.
+    pub(super) fn note_connection(&mut self, place: u32, readiness: Readiness) {
+        if readiness.writable {
+            self.sockets.streams.mark_dirty(place);
+        }
+        if let Some(connection) = self.sockets.streams.connection(place) {
+            connection.marks.hung_up |= readiness.hung_up;
+        }
+        self.enqueue_connection(place);
+    }
+
+    fn enqueue_connection(&mut self, place: u32) {
+        let Some(connection) = self.sockets.streams.connection(place) else { return };
+        if connection.is_open() {
+            self.enqueue(SocketId::connection(place));
+        } else if !std::mem::replace(&mut connection.marks.queued, true) {
+            self.handshakes.push_back(place);
+        }
+    }
+
+    /// Takes new connections.
+    pub(super) fn accept(&mut self, now: Now, number: u16, poll: &Poll) -> usize {
+        let more = self.sockets.streams.accept(number, poll.registry(), &mut self.counters, now.mono);
+        if let Some(listener) = self.sockets.streams.listener(number) {
+            listener.queued = false;
+        }
+        if more {
+            self.enqueue(SocketId::stream_listener(number));
+        }
+        ACCEPT_COST
+    }
+
+    /// Gives a connection its turn that is still shaking hands.
+    pub(super) fn serve_handshake<'s>(
+        &mut self,
+        now: Now,
+        arena: &mut ArenaRound<'s>,
+        batch: &mut Batch<'s>,
+        poll: &Poll,
+    ) {
+        if let Some(place) = self.handshakes.pop_front() {
+            self.serve_connection(now, place, arena, batch, poll);
+        }
+    }
+
+    /// Reads once from a connection and serves the frames that are whole. Returns how many there were.
+    pub(super) fn serve_connection<'s>(
+        &mut self,
+        now: Now,
+        place: u32,
+        arena: &mut ArenaRound<'s>,
+        batch: &mut Batch<'s>,
+        poll: &Poll,
+    ) -> usize {
+        debug_assert!(arena.has_room(TURN_ROOM));
+        let streams = &mut self.sockets.streams;
+        let Some(connection) = streams.connection(place) else { return 0 };
+        connection.marks.queued = false;
+        if connection.marks.broken {
+            self.end_connection(now, place, End::Broken, batch, poll);
+            return 0;
+        }
+        if streams.pause(place) {
+            return 0;
+        }
+        let Some(turn) = streams.receive(place, arena, &mut self.counters, now.mono) else { return 0 };
+        if let Some(before) = streams.enter(place, &mut self.counters) {
+            self.end_connection(now, before, End::Replaced, batch, poll);
+        }
+        let (frames, served) = self.serve_frames(now, place, turn.bytes, batch, poll);
+        match (served, turn.end) {
+            (Err(end), _) => self.end_connection(now, place, end, batch, poll),
+            (Ok(_), Some(end)) => {
+                let end = self.judge_read_end(place, end);
+                self.end_connection(now, place, end, batch, poll);
+            }
+            (Ok(rest), None) => {
+                if let Some(connection) = self.sockets.streams.connection(place) {
+                    connection.keep(rest);
+                }
+                if !turn.is_drained {
+                    self.enqueue_connection(place);
+                }
+            }
+        }
+        frames
+    }
+
+    /// Hands the frames of a stream to the core. Returns how many there were, and the part that is not whole yet.
+    fn serve_frames<'s>(
+        &mut self,
+        now: Now,
+        place: u32,
+        bytes: &'s [u8],
+        batch: &mut Batch<'s>,
+        poll: &Poll,
+    ) -> (usize, Result<&'s [u8], End>) {
+        let (mut frames, mut rest) = (0, bytes);
+        if rest.is_empty() {
+            return (0, Ok(rest));
+        }
+        loop {
+            let (frame, behind) = match next_frame(rest) {
+                Ok(Next::Frame(frame, behind)) => (frame, behind),
+                Ok(Next::Part(length)) => return (frames, self.await_frame(place, length).map(|()| rest)),
+                Err(_) => return (frames, Err(End::Garbage)),
+            };
+            let Some(connection) = self.sockets.streams.connection(place) else { return (frames, Ok(&[])) };
+            if let Err(end) = connection.heard(frame, now.mono) {
+                return (frames, Err(end));
+            }
+            let client = connection.client();
+            frames += 1;
+            rest = behind;
+            self.counters.frames_received += 1;
+            self.handle(now, Input::FromClient { client, bytes: frame }, batch, poll);
+            if batch.is_full() {
+                self.flush(batch);
+            }
+        }
+    }
+
+    /// Whether a connection may go on with a frame this long.
+    fn await_frame(&mut self, place: u32, length: usize) -> Result<(), End> {
+        let Some(connection) = self.sockets.streams.connection(place) else { return Ok(()) };
+        let client = connection.client();
+        if length > STRANGERS_FRAME_MAX && !self.core.holds(client) {
+            return Err(End::TooLong);
+        }
+        Ok(())
+    }
+
+    /// Why a connection ends that cannot be read from any more; says so where TLS is the reason.
+    fn judge_read_end(&mut self, place: u32, end: ReadEnd) -> End {
+        let Some(connection) = self.sockets.streams.connection(place) else { return End::Broken };
+        let (end, failure) = match &end {
+            ReadEnd::Tls(error) => (End::Tls, TlsFailure::Protocol(error)),
+            ReadEnd::Closed if connection.is_handshake() => (End::Tls, TlsFailure::HungUp),
+            ReadEnd::Closed => return End::Closed,
+            ReadEnd::Broken => return End::Broken,
+        };
+        let (client, sni) = (connection.client().client(), connection.sni());
+        (self.observer)(Report::Tls { client, sni, failure });
+        end
+    }
+
+    /// Closes a connection, and with it what its client held.
+    pub(super) fn end_connection<'s>(
+        &mut self,
+        now: Now,
+        place: u32,
+        end: End,
+        batch: &mut Batch<'s>,
+        poll: &Poll,
+    ) {
+        if end == End::HandshakeTimeout
+            && let Some(connection) = self.sockets.streams.connection(place)
+            && connection.is_handshake()
+        {
+            let (client, sni) = (connection.client().client(), connection.sni());
+            (self.observer)(Report::Tls { client, sni, failure: TlsFailure::TimedOut });
+        }
+        if let Some(client) = self.sockets.streams.close(place, end, &mut self.counters) {
+            self.handle(now, Input::ClientGone { client }, batch, poll);
+        }
+    }
+
+    /// Writes to connections what waits for them.
+    pub(super) fn write_streams(&mut self) {
+        if !self.sockets.streams.has_dirty() {
+            return;
+        }
+        self.sockets.streams.flush(&mut self.counters);
+        while let Some(place) = self.sockets.streams.pop_resumed() {
+            self.enqueue_connection(place);
+        }
+    }
+
+    /// Ends the connections whose time is over.
+    pub(super) fn sweep_streams(&mut self, now: Now, batch: &mut Batch<'static>, poll: &Poll) {
+        if self.sockets.streams.next_sweep().is_none_or(|at| at > now.mono) {
+            return;
+        }
+        let mut retry = Vec::new();
+        let core = &self.core;
+        let holds = |client| core.holds(client);
+        let overdue = self.sockets.streams.sweep(now.mono, holds, |number| retry.push(number));
+        for (place, end) in overdue {
+            self.end_connection(now, place, end, batch, poll);
+        }
+        for number in retry {
+            self.enqueue(SocketId::stream_listener(number));
+        }
+    }
+
+    /// Says good-bye on all connections.
+    pub(super) fn close_streams(&mut self) {
+        self.sockets.streams.close_all();
+    }
+}

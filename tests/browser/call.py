@@ -1,0 +1,107 @@
+"""WebRTC peers in browsers that know no way to each other but a TURN server. Usage: call.py PLAN
+
+PLAN is a JSON file:
+  {"task": "talk" or "gather", "home": DIRECTORY, "authority": the certificate (PEM) to trust beside the usual,
+   "peers": [{"browser": "chromium" or "firefox", "iceServer": {..}}, ..]}
+To talk takes two peers; any number can gather candidates. What each peer has seen, or what has failed, is printed as a
+line of JSON. Then the browsers stay until SIGTERM, so that one can see that it is the peers who leave the server
+clean, not the end of the browser.
+"""
+
+import contextlib
+import json
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from chromium import Chromium
+from firefox import Firefox
+
+KINDS = {"chromium": Chromium, "firefox": Firefox}
+
+
+class Peer:
+    """A peer in a page, which has its functions and knows it by name."""
+
+    def __init__(self, name, browser, ice_server):
+        self.name, self.browser = name, browser
+        self.call("makePeer", ice_server)
+
+    def call(self, function, *arguments):
+        return self.browser.call(function, self.name, *arguments)
+
+    def expect(self, function):
+        """Begins to wait for what `expected` returns."""
+        self.browser.keep(self.name + function, function, self.name)
+
+    def expected(self, function):
+        return self.browser.kept(self.name + function)
+
+
+def talk(alice, bob):
+    """Makes them connect, and has each send messages and a long transfer to the other, while both show a picture."""
+    answer = bob.call("describe", alice.call("describe"))
+    alice.call("acceptAnswer", answer)
+    for peer in (alice, bob):
+        peer.call("isOpen")
+    seen = []
+    for peer, other in ((alice, bob), (bob, alice)):
+        other.expect("expectMessages")
+        peer.call("sendMessages")
+        messages = other.expected("expectMessages")
+        other.expect("expectTransfer")
+        sent = peer.call("sendTransfer")
+        received = other.expected("expectTransfer")
+        seen.append({
+            "pair": peer.call("selectedPair"),
+            "framesDecoded": peer.call("seesVideo"),
+            "messages": messages,
+            "hashSent": sent,
+            "hashReceived": received,
+        })
+    return seen
+
+
+def gather(*peers):
+    """Whether each gets a candidate, or why not."""
+    for peer in peers:
+        peer.expect("gather")
+    return [peer.expected("gather") for peer in peers]
+
+
+TASKS = {"talk": talk, "gather": gather}
+
+
+def carry_out(plan, browsers, stack):
+    for kind in {peer["browser"] for peer in plan["peers"]}:
+        browsers[kind] = KINDS[kind](Path(plan["home"]) / kind, plan["authority"])
+        stack.enter_context(browsers[kind])
+    peers = [
+        Peer(f"peer {number}", browsers[peer["browser"]], peer["iceServer"])
+        for number, peer in enumerate(plan["peers"])
+    ]
+    seen = TASKS[plan["task"]](*peers)
+    for peer in peers:
+        peer.call("close")
+    return {"peers": seen, "browsers": [browser.version() for browser in browsers.values()]}
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        plan = json.load(file)
+    # Taken below, whenever it comes.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    browsers = {}
+    with contextlib.ExitStack() as stack:
+        try:
+            report = carry_out(plan, browsers, stack)
+        except Exception:
+            logs = [f"{kind} has printed: {browser.log()}" for kind, browser in browsers.items()]
+            report = {"failure": "\n".join([traceback.format_exc(), *logs])}
+        print(json.dumps(report), flush=True)
+        if not signal.sigtimedwait([signal.SIGTERM], 60):
+            sys.exit("nobody ended this")
+
+
+main()

@@ -1,0 +1,109 @@
+//! WebRTC peers in headless Chromium and Firefox that may use nothing but relay candidates. `call.py` drives the
+//! browsers, `page.js` is what they run; here stands what must come of it, and what the server must say of it.
+
+mod authority;
+mod call;
+mod turn;
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::home::Home;
+use crate::server::Credential;
+use call::Browser::{self, Chromium, Firefox};
+use call::{Call, Peer, Task, is_possible};
+use turn::Way::{self, Udp, UdpOverIpv6};
+use turn::{Turn, expired_credential, good_credential};
+
+#[test]
+fn chromium_talks_over_udp() {
+    talk([(Chromium, Udp), (Chromium, Udp)]);
+}
+
+#[test]
+fn firefox_talks_over_udp() {
+    talk([(Firefox, Udp), (Firefox, Udp)]);
+}
+
+#[test]
+fn chromium_talks_over_ipv6() {
+    talk([(Chromium, UdpOverIpv6), (Chromium, Udp)]);
+}
+
+#[test]
+fn firefox_talks_over_ipv6() {
+    talk([(Firefox, UdpOverIpv6), (Firefox, Udp)]);
+}
+
+#[test]
+fn chromium_and_firefox_talk_to_each_other() {
+    talk([(Chromium, Udp), (Firefox, Udp)]);
+}
+
+#[test]
+fn chromium_learns_that_its_credential_is_refused() {
+    refuse(Chromium);
+}
+
+#[test]
+fn firefox_learns_that_its_credential_is_refused() {
+    refuse(Firefox);
+}
+
+/// Two peers who reach each other by relay candidates only. Messages, a long transfer and moving pictures arrive at
+/// both, and when they close nothing of them stays on the server.
+fn talk(parties: [(Browser, Way); 2]) {
+    with_browsers(&parties.map(|(browser, _)| browser), |home| {
+        let turn = Turn::start(home);
+        let peer = |(browser, way)| Peer { browser, url: turn.url(way), credential: good_credential() };
+        let mut call = Call::start(home, turn.authority(), &Task::Talk, &parties.map(peer));
+        for (seen, (_, way)) in call.seen().into_iter().zip(parties) {
+            let pair = &seen["pair"];
+            assert!(pair["local"] == "relay" && pair["remote"] == "relay", "{seen}");
+            assert_eq!(pair["relayProtocol"], way.relay_protocol(), "{seen}");
+            assert_eq!(seen["messages"], 1000, "{seen}");
+            assert_eq!(seen["hashSent"].as_str().unwrap().len(), 64, "{seen}");
+            assert_eq!(seen["hashSent"], seen["hashReceived"], "{seen}");
+            assert!(seen["framesDecoded"].as_u64() >= Some(10), "{seen}");
+        }
+        turn.is_left_clean(2);
+        call.end();
+    });
+}
+
+/// A wrong password, and a user name that has expired: the page is told 401, and gets no candidate.
+fn refuse(browser: Browser) {
+    with_browsers(&[browser], |home| {
+        let turn = Turn::start(home);
+        let wrong = Credential { password: "guessed".to_owned(), ..good_credential() };
+        let mut peers = Vec::new();
+        for way in [Udp] {
+            for credential in [wrong.clone(), expired_credential()] {
+                peers.push(Peer { browser, url: turn.url(way), credential });
+            }
+        }
+        let mut call = Call::start(home, turn.authority(), &Task::Gather, &peers);
+        let seen = call.seen();
+        assert_eq!(seen.len(), peers.len());
+        for (seen, Peer { url, .. }) in seen.iter().zip(&peers) {
+            assert_eq!(seen["candidates"].as_array().unwrap().len(), 0, "{url}: {seen}");
+            let errors = seen["errors"].as_array().unwrap();
+            assert!(
+                !errors.is_empty() && errors.iter().all(|error| error["errorCode"] == 401),
+                "{url}: {seen}"
+            );
+        }
+        turn.is_left_clean(0);
+        call.end();
+    });
+}
+
+/// Runs a test if these browsers are here. One test at a time: each has work for all of a small machine.
+fn with_browsers(browsers: &[Browser], test: impl FnOnce(&Home)) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that fails does not spoil the others.
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if is_possible(browsers) {
+        let path = std::thread::current().name().unwrap().to_owned();
+        test(&Home::new(path.rsplit("::").next().unwrap()));
+    }
+}

@@ -1,0 +1,118 @@
+//! The server that the browsers are told of.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use turnbridge::auth::Secret;
+use turnbridge::auth::rest::{RestSecret, Separator};
+
+use super::authority::Authority;
+use crate::home::Home;
+use crate::server::{Credential, Server};
+
+const SECRET: &str = "what the server and the test share";
+
+/// A way to the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    Udp,
+    UdpOverIpv6,
+}
+
+impl Way {
+    /// As browsers call it in the statistics of a relay candidate.
+    pub(super) fn relay_protocol(self) -> &'static str {
+        match self {
+            Self::Udp | Self::UdpOverIpv6 => "udp",
+        }
+    }
+}
+
+/// The running server, which relays from both loopback addresses.
+pub(super) struct Turn {
+    server: Server,
+    authority: PathBuf,
+}
+
+impl Turn {
+    pub(super) fn start(home: &Home) -> Self {
+        let authority = Authority::new();
+        let (chain, key) = authority.issue_for("localhost");
+        home.file("chain.pem", &chain);
+        home.file("key.pem", &key);
+        // The log tells of an allocation's beginning at this level.
+        let configuration = format!(
+            r#"
+            [[listener]]
+            address = "127.0.0.1:0"
+            [[listener]]
+            address = "[::1]:0"
+            [relay]
+            addresses = ["127.0.0.1", "::1"]
+            [auth]
+            secrets = ["{SECRET}"]
+            [log]
+            level = "debug"
+            "#
+        );
+        let configuration = home.file("turnbridge.toml", &configuration);
+        let mut command = home.turnbridge(&["--config"]);
+        command.arg(configuration);
+        let mut server = Server::start(home, command);
+        server.hide(SECRET);
+        Self { server, authority: home.file("authority.pem", authority.certificate()) }
+    }
+
+    /// The certificate that browsers have to trust.
+    pub(super) fn authority(&self) -> &Path {
+        &self.authority
+    }
+
+    pub(super) fn url(&self, way: Way) -> String {
+        match way {
+            Way::Udp => format!("turn:{}?transport=udp", self.listener("127.0.0.1")),
+            Way::UdpOverIpv6 => format!("turn:{}?transport=udp", self.listener("::1")),
+        }
+    }
+
+    fn listener(&self, ip: &str) -> SocketAddr {
+        self.server.at(ip)
+    }
+
+    /// Waits until all allocations, of which there were at least so many, have been given back by their owners.
+    #[track_caller]
+    pub(super) fn is_left_clean(&self, at_least: usize) {
+        let created = self.server.logged("allocation created").len();
+        assert!(created >= at_least, "{created} allocations");
+        if created > 0 {
+            let ended = Cell::new(0);
+            self.server.wait_for("allocation ended", |line| {
+                assert_eq!(line["reason"], "released", "{line}");
+                ended.set(ended.get() + 1);
+                (ended.get() == created).then_some(())
+            });
+        }
+    }
+}
+
+/// One that is good for an hour from now.
+pub(super) fn good_credential() -> Credential {
+    mint(unix_now() + 3600)
+}
+
+/// One that was good until an hour ago.
+pub(super) fn expired_credential() -> Credential {
+    mint(unix_now() - 3600)
+}
+
+fn mint(expiry: u64) -> Credential {
+    let (username, password) =
+        RestSecret::new(&Secret::new(SECRET)).mint("browser", expiry, Separator::default());
+    Credential { username, password: password.expose().to_owned() }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
