@@ -10,8 +10,9 @@ use crate::{
     auth::Secret,
     config::{Config, checked::NamedSecret},
     control::{
+        acme,
         advert::Advert,
-        certs::Watch,
+        certs::{CertStore, Watch},
         first_minute::first_minute,
         logging::{self, Style},
         server::{self, Start},
@@ -62,12 +63,17 @@ fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Fai
     let host = net::sys::interfaces::local_addresses()?;
     let certificates = load_certificates(&config)?;
     let tls_name = certificates.as_ref().and_then(Watch::name);
+    let acme = match &certificates {
+        Some(watch) => acme_setup(&config, watch.store())?,
+        None => None,
+    };
     let start = Start {
         authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
         advert: Advert::of(&config, &host),
         config: config.clone(),
         host,
         certificates,
+        acme,
     };
     let ready = |advert: &Advert| {
         tracing::info!(
@@ -112,6 +118,13 @@ fn use_own_secret(config: &mut Config) -> Result<OwnSecret, Failure> {
     let secret: Secret = own.secret.clone();
     config.auth.secrets.push(NamedSecret { name: path, secret });
     Ok(own)
+}
+
+fn acme_setup(config: &Config, store: &Arc<CertStore>) -> Result<Option<acme::Setup>, Failure> {
+    let Some(settings) = config.tls.acme.clone() else { return Ok(None) };
+    let directory =
+        state::keep_directory(&config.server.state_dir, &Surroundings::of_this_process(), "acme")?;
+    Ok(Some(acme::Setup { settings, directory, store: store.clone() }))
 }
 
 fn tell(config: &Config, advert: &Advert, tls_name: Option<&str>, own: &OwnSecret, style: Style) {

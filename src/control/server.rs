@@ -1,5 +1,6 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
+use super::acme;
 use super::advert::Advert;
 use super::certs::{Notice, Watch};
 use super::events::EventLog;
@@ -15,7 +16,7 @@ use crate::net::stream::{Caps, Patience, StreamOptions};
 use crate::net::sys::{memory, open_files, udp::BufferSizes};
 use crate::net::tls::TlsConfigs;
 use crate::net::worker::{self, Clock, Report, Setup, WorkerHandle};
-use crate::turn::{Parts, Quota, Relay};
+use crate::turn::{Parts, Quota, Relay, RelayNumber};
 use signal_hook::{consts::signal, iterator::Signals};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub struct Start {
     pub host: Vec<IpAddr>,
     /// What TLS clients see.
     pub certificates: Option<Watch>,
+    /// Where certificates come from by themselves, if they are to.
+    pub acme: Option<acme::Setup>,
 }
 
 /// Why a server could not start or go on.
@@ -92,12 +95,16 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     check_open_files(&start.config);
     let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
     let quota = Arc::new(Quota::new(random()?));
-    let mut certificates = start.certificates.take();
+    let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
     let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
     let (workers, advert) = start_workers(start, tls, &quota, &events, &news)?;
     drop((events, news));
     ready(&advert);
+    // The CA may come as soon as it is asked, so the listeners are open before it is.
+    let acme =
+        acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
     let served = wait(&incoming, &quota, certificates.as_mut());
+    drop(acme);
     stop(workers);
     writer.finish();
     served
@@ -189,7 +196,7 @@ fn start_workers(
     events: &EventLog,
     news: &Sender<News>,
 ) -> Result<(Vec<WorkerHandle<Relay>>, Advert), ServeError> {
-    let Start { config, authenticator, mut advert, host, certificates: _ } = start;
+    let Start { config, authenticator, mut advert, host, certificates: _, acme: _ } = start;
     if advert.relays.is_empty() {
         return Err(ServeError::NoRelayAddress);
     }
@@ -201,13 +208,18 @@ fn start_workers(
         quota: quota.clone(),
         nonce_key: random_bytes()?,
         seed: 0,
+        number: RelayNumber::ALONE,
     };
     let ports = Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), random_bytes()?));
     let streams = stream_options(&config, tls)?;
     let clock = Clock::new();
     let mut workers = Vec::with_capacity(count);
     for (number, sockets) in groups.into_iter().enumerate() {
-        let relay = Relay::new(Parts { seed: random()?, ..parts.clone() });
+        let relay_number = RelayNumber {
+            own: u16::try_from(number).unwrap_or(u16::MAX),
+            count: u16::try_from(count).unwrap_or(u16::MAX),
+        };
+        let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
         let (alive, events) = (Alive(news.clone()), events.clone());
         let observer = move |report: Report<'_>| {
             let _until_the_worker_ends = &alive;

@@ -66,7 +66,7 @@ impl Rig {
 }
 
 fn tls(certificates: Vec<CertificateFiles>) -> Tls {
-    Tls { min_version: TlsVersion::Tls12, names: Vec::new(), certificates }
+    Tls { min_version: TlsVersion::Tls12, names: Vec::new(), certificates, acme: None }
 }
 
 /// Without advice, which every certificate of the tests gets.
