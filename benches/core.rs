@@ -17,7 +17,7 @@ use turnbridge::auth::users::User;
 use turnbridge::auth::{Authenticator, Key, PasswordAlgorithm, Secret};
 use turnbridge::turn::{
     FiveTuple, Input, ListenerId, Millis, Now, OpenedRelay, Output, Parts, PeerPolicy, PeerRules, Quota,
-    Rate, Relay, RelayId, Settings,
+    Rate, Relay, RelayId, RelayNumber, Settings,
 };
 use turnbridge::wire::{
     AttributeType, ChannelNumber, Class, Header, Message, Method, TransactionId, Writer, channel_head,
@@ -59,6 +59,7 @@ impl Rig {
             quota: Arc::new(Quota::new(1)),
             nonce_key: [3; 32],
             seed: 4,
+            number: RelayNumber::ALONE,
         };
         let key = Key::derive(PasswordAlgorithm::Md5, USER, REALM, PASSWORD.as_bytes());
         let mut rig =

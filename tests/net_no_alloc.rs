@@ -15,7 +15,9 @@ use turnbridge::net::ports::{RelayAddress, RelayPorts};
 use turnbridge::net::stream::{Security, StreamListen, StreamListener, StreamOptions, open_stream_listeners};
 use turnbridge::net::sys::udp::BufferSizes;
 use turnbridge::net::worker::{Clock, Core, Setup, start};
-use turnbridge::turn::{AllocationId, Family, FiveTuple, Input, Millis, Now, Output, PortRequest, RelayId};
+use turnbridge::turn::{
+    AllocationId, Family, FiveTuple, Input, Millis, Now, Output, PortRequest, RelayId, RelayTransport,
+};
 
 /// One client and one peer. The client's first datagram opens the relay socket and is answered with its port.
 struct Pipe {
@@ -30,7 +32,12 @@ impl Core for Pipe {
         match (input, self.client) {
             (Input::FromClient { client, .. }, None) => {
                 self.client = Some(client);
-                out(Output::OpenRelay { relay: RELAY, client, port: PortRequest::Any });
+                out(Output::OpenRelay {
+                    relay: RELAY,
+                    client,
+                    port: PortRequest::Any,
+                    transport: RelayTransport::Udp,
+                });
             }
             (Input::FromClient { bytes, .. }, Some(_)) => {
                 out(Output::ToPeer { relay: RELAY, peer: self.peer, bytes, dont_fragment: false });

@@ -15,7 +15,7 @@ use turnbridge::auth::users::User;
 use turnbridge::auth::{Authenticator, Key, PasswordAlgorithm, Secret};
 use turnbridge::turn::{
     Family, FiveTuple, Input, ListenerId, Millis, Now, OpenedRelay, Output, Parts, Quota, Rate, Relay,
-    RelayId, Settings,
+    RelayId, RelayNumber, Settings,
 };
 use turnbridge::wire::{AttributeType, Class, Header, Message, Method, TransactionId, Writer};
 
@@ -66,6 +66,7 @@ impl Rig {
             quota: Arc::new(Quota::new(1)),
             nonce_key: [7; 32],
             seed: 1,
+            number: RelayNumber::ALONE,
         });
         let key = Key::derive(PasswordAlgorithm::Md5, "alice", "example.org", b"pw");
         let client = FiveTuple::new(client.parse().unwrap(), ListenerId(0));

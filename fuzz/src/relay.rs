@@ -71,6 +71,11 @@ impl Seen {
             Output::OpenRelay { relay, client, .. } => Self::Open { relay, client },
             Output::CloseRelay { relay } => Self::Close(relay),
             Output::CloseClient { .. }
+            | Output::HandOver { .. }
+            | Output::ConnectPeer { .. }
+            | Output::KeepPeer { .. }
+            | Output::ClosePeer { .. }
+            | Output::Splice { .. }
             | Output::ChannelUp { .. }
             | Output::ChannelDown { .. }
             | Output::Event(_) => Self::Other,
@@ -115,6 +120,7 @@ impl World {
             quota: quota.clone(),
             nonce_key: [5; 32],
             seed: 9,
+            number: RelayNumber::ALONE,
         });
         let client = |text: &str, listener| FiveTuple::new(text.parse().unwrap(), ListenerId(listener));
         Self {

@@ -1,4 +1,7 @@
-//! The two text encodings credentials use: base64 for minted passwords, hexadecimal for stored keys.
+//! The text encodings of credentials: base64 for minted passwords, its form for URLs for keys of ACME accounts,
+//! hexadecimal for stored keys.
+
+use zeroize::Zeroizing;
 
 /// Standard base64 with padding, written into a buffer of exactly the right size; no allocation.
 pub const fn base64_len(bytes: usize) -> usize {
@@ -19,6 +22,35 @@ pub fn base64_into(bytes: &[u8], out: &mut [u8]) {
             };
         }
     }
+}
+
+/// Reads base64 in the alphabet for URLs (RFC 4648 §5), with or without its padding; `None` for any other text.
+pub fn base64url_decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let text = text.trim_end_matches('=').as_bytes();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 4 * 3 + 2));
+    for group in text.chunks(4) {
+        let mut bits = 0u32;
+        for (at, char) in group.iter().enumerate() {
+            let value = match char {
+                b'A'..=b'Z' => char - b'A',
+                b'a'..=b'z' => char - b'a' + 26,
+                b'0'..=b'9' => char - b'0' + 52,
+                b'-' => 62,
+                b'_' => 63,
+                _ => return None,
+            };
+            bits |= u32::from(value) << (18 - 6 * at);
+        }
+        let [_, first, second, third] = bits.to_be_bytes();
+        let decoded = Zeroizing::new([first, second, third]);
+        let (complete, rest) = decoded.split_at(group.len() - 1);
+        // One character alone is no byte, and what does not fill a byte must be zero.
+        if complete.is_empty() || rest.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        bytes.extend_from_slice(complete);
+    }
+    Some(bytes)
 }
 
 /// Lower-case hexadecimal.
@@ -62,6 +94,19 @@ mod tests {
         let mut out = [0; 4];
         base64_into(&[0xFB, 0xFF, 0xFE], &mut out);
         assert_eq!(&out, b"+//+");
+    }
+
+    #[test]
+    fn base64url_is_read_with_and_without_padding_and_nothing_else_is() {
+        let cases =
+            [("", ""), ("Zg", "f"), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")];
+        for (text, expected) in cases {
+            assert_eq!(base64url_decode(text).unwrap().as_slice(), expected.as_bytes(), "{text}");
+        }
+        assert_eq!(base64url_decode("-__-").unwrap().as_slice(), [0xFB, 0xFF, 0xFE]);
+        for bad in ["Z", "Zm9vY", "Zh", "Zm9", "+//+", "Zm 9v", "Zm9v\n", "é"] {
+            assert!(base64url_decode(bad).is_none(), "{bad}");
+        }
     }
 
     #[test]

@@ -10,8 +10,10 @@ use crate::{
     auth::Secret,
     config::{Config, checked::NamedSecret},
     control::{
+        acme,
         advert::Advert,
         certificates,
+        certs::CertStore,
         first_minute::first_minute,
         logging::{self, Style},
         server::{self, Start},
@@ -62,12 +64,16 @@ fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Fai
     let host = net::sys::interfaces::local_addresses()?;
     let tls = certificates::load(&config.tls)
         .map_err(|message| Failure { exit: Exit::BadConfig, messages: vec![message] })?;
+    let store = CertStore::new(config.tls.min_version)
+        .map_err(|error| Failure { exit: Exit::Failed, messages: vec![error.to_string()] })?;
+    let acme = acme_setup(&config, &store)?;
     let start = Start {
         authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
         advert: Advert::of(&config, &host),
         config: config.clone(),
         host,
         tls,
+        acme,
     };
     let ready = |advert: &Advert| {
         tracing::info!(
@@ -99,6 +105,13 @@ fn use_own_secret(config: &mut Config) -> Result<OwnSecret, Failure> {
     let secret: Secret = own.secret.clone();
     config.auth.secrets.push(NamedSecret { name: path, secret });
     Ok(own)
+}
+
+fn acme_setup(config: &Config, store: &Arc<CertStore>) -> Result<Option<acme::Setup>, Failure> {
+    let Some(settings) = config.tls.acme.clone() else { return Ok(None) };
+    let directory =
+        state::keep_directory(&config.server.state_dir, &Surroundings::of_this_process(), "acme")?;
+    Ok(Some(acme::Setup { settings, directory, store: store.clone() }))
 }
 
 fn tell(config: &Config, advert: &Advert, own: &OwnSecret, style: Style) {

@@ -250,6 +250,30 @@ impl FromStr for HostPort {
     }
 }
 
+/// A name of this server in the DNS, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DnsName(pub String);
+
+impl FromStr for DnsName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let is_name = is_host(text)
+            && text.parse::<Ipv4Addr>().is_err()
+            && text.split('.').all(|label| (1..=63).contains(&label.len()));
+        match is_name {
+            true => Ok(Self(text.to_ascii_lowercase())),
+            false => Err(Invalid(format!("{text:?} is not a name: expected one like \"turn.example.org\""))),
+        }
+    }
+}
+
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Letters, digits, dots, hyphens and underscores: names and IPv4 addresses, and nothing with a path or a scheme.
 fn is_host(text: &str) -> bool {
     !text.is_empty()
@@ -324,6 +348,7 @@ mod tests {
         for text in ["127.0.0.1:8080", "[::1]:80", "backend:1", "web.example.org:65535"] {
             assert_eq!(shown::<HostPort>(text).as_deref(), Ok(text));
         }
+        assert_eq!(shown::<DnsName>("Turn.Example.org").as_deref(), Ok("turn.example.org"));
         assert_eq!(shown::<Cidr>("10.0.0.0/8").as_deref(), Ok("10.0.0.0/8"));
         assert_eq!(shown::<Cidr>("10.1.2.3").as_deref(), Ok("10.1.2.3/32"));
         assert_eq!(shown::<Cidr>("2001:db8::1").as_deref(), Ok("2001:db8::1/128"));
@@ -361,6 +386,9 @@ mod tests {
             ["", "backend", ":80", "backend:", "x:0", "http://x:80", "::1:80", "[x]:80", "a b:80", "x:65536"]
         {
             assert!(shown::<HostPort>(text).unwrap_err().contains("is not a service: expected"), "{text}");
+        }
+        for text in ["", "*.example.org", "192.0.2.1", "::1", "turn.example.org.", "a..b", "turn:3478"] {
+            assert!(shown::<DnsName>(text).unwrap_err().contains("is not a name: expected"), "{text}");
         }
         for text in ["10.0.0.0/33", "10.0.0/8", "private", "", "2001:db8::/129", "10.0.0.0/-1"] {
             assert!(shown::<Cidr>(text).unwrap_err().contains("is not an address range"), "{text}");

@@ -1,5 +1,6 @@
 //! What is meant: the configuration with every value checked, alone and against the others.
 
+mod acme;
 mod auth;
 mod limits;
 mod listener;
@@ -7,6 +8,7 @@ mod nat_discovery;
 mod relay;
 mod tls;
 
+pub use acme::{Acme, ExternalAccount};
 pub use auth::{Auth, NamedSecret};
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;

@@ -46,6 +46,15 @@ pub enum ExpiryRule {
     AtAllocation,
 }
 
+/// How an ACME CA is shown that a name is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    /// By a handshake on port 443 (RFC 8737).
+    TlsAlpn01,
+    /// By a file on port 80 (RFC 8555 §8.3).
+    Http01,
+}
+
 /// Which numbers a client may bind as channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelNumbers {
@@ -107,6 +116,8 @@ const TRANSPORTS: Words<Transport> =
 const TLS_VERSIONS: Words<TlsVersion> = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 const EXPIRY_RULES: Words<ExpiryRule> =
     &[("strict", ExpiryRule::Strict), ("at-allocation", ExpiryRule::AtAllocation)];
+const ACME_CHALLENGES: Words<AcmeChallenge> =
+    &[("tls-alpn-01", AcmeChallenge::TlsAlpn01), ("http-01", AcmeChallenge::Http01)];
 const CHANNEL_NUMBERS: Words<ChannelNumbers> =
     &[("rfc8656", ChannelNumbers::Rfc8656), ("rfc5766", ChannelNumbers::Rfc5766)];
 const LOG_LEVELS: Words<LogLevel> = &[
@@ -150,6 +161,14 @@ impl FromStr for ExpiryRule {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         choose(text, EXPIRY_RULES)
+    }
+}
+
+impl FromStr for AcmeChallenge {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        choose(text, ACME_CHALLENGES)
     }
 }
 
@@ -218,6 +237,12 @@ impl fmt::Display for TlsVersion {
 impl fmt::Display for ExpiryRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(word(*self, EXPIRY_RULES))
+    }
+}
+
+impl fmt::Display for AcmeChallenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(word(*self, ACME_CHALLENGES))
     }
 }
 
@@ -293,6 +318,7 @@ mod tests {
         check::<Transport>(&["udp", "tcp", "tls", "auto"]);
         check::<TlsVersion>(&["1.2", "1.3"]);
         check::<ExpiryRule>(&["strict", "at-allocation"]);
+        check::<AcmeChallenge>(&["tls-alpn-01", "http-01"]);
         check::<ChannelNumbers>(&["rfc8656", "rfc5766"]);
         check::<LogLevel>(&["error", "warn", "info", "debug", "trace"]);
         check::<LogFormat>(&["auto", "text", "json"]);

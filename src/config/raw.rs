@@ -7,8 +7,12 @@
     reason = "each key is explained in config/turnbridge.toml, which a test keeps complete"
 )]
 
+mod acme;
+
+pub use acme::Acme;
+
 use super::{
-    address::{Cidr, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
+    address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
     choice::{ChannelNumbers, ExpiryRule, LogFormat, LogLevel, StateDir, TlsVersion, Transport, Workers},
     text::{many, maybe, one, switch},
     units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
@@ -78,7 +82,10 @@ pub struct Listener {
 pub struct Tls {
     #[serde(with = "one")]
     pub min_version: TlsVersion,
+    #[serde(with = "many")]
+    pub names: Vec<DnsName>,
     pub certificate: Vec<Certificate>,
+    pub acme: Acme,
 }
 
 /// `[[tls.certificate]]`
@@ -224,7 +231,8 @@ impl<'de> Deserialize<'de> for MaskedSecret {
 
 impl Serialize for MaskedSecret {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&self.0)
+        // Nothing hides nothing, and must not be read back as a secret.
+        if self.0.expose().is_empty() { to.serialize_str("") } else { to.collect_str(&self.0) }
     }
 }
 
@@ -275,7 +283,12 @@ impl Default for Listener {
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { min_version: TlsVersion::Tls12, certificate: Vec::new() }
+        Self {
+            min_version: TlsVersion::Tls12,
+            names: Vec::new(),
+            certificate: Vec::new(),
+            acme: Acme::default(),
+        }
     }
 }
 

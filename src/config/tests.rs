@@ -91,7 +91,7 @@ fn the_shipped_file_shows_every_key_of_a_repeated_section() {
     let cases = [
         ("# [[auth.user]]", "[limits]", toml::Table::try_from(user)),
         ("# [[listener]]", "[tls]", toml::Table::try_from(listener)),
-        ("# [[tls.certificate]]", "[relay]", toml::Table::try_from(certificate)),
+        ("# [[tls.certificate]]", "[tls.acme]", toml::Table::try_from(certificate)),
     ];
     for (begin, end, all) in cases {
         let (_, example) = SHIPPED.split_once(begin).unwrap();
@@ -440,7 +440,7 @@ fn what_works_but_is_not_meant_is_warned_of() {
         ),
         (
             "[[tls.certificate]]\nchain = \"c\"\nkey = \"k\"",
-            "tls.certificate is not used: no listener has transport = \"tls\" or \"auto\"",
+            "the certificates of [tls] are not used: no listener has transport = \"tls\" or \"auto\"",
         ),
         (
             "[limits]\nconnections = 10",
@@ -625,4 +625,97 @@ fn a_switch_is_set_by_a_word_of_the_environment_too() {
             vec![over("nat_discovery.addresses", addresses.clone()), over("nat_discovery.classic", value)];
         assert!(load(Inputs { file: None, overrides }).unwrap().config.nat_discovery.classic);
     }
+}
+
+/// A configuration that orders a certificate, with these lines of `[tls.acme]`.
+fn acme(lines: &str) -> String {
+    format!(
+        "[[listener]]\naddress = \":443\"\ntransport = \"auto\"\n[tls.acme]\nnames = [\"Turn.Example.org\"]\n{lines}"
+    )
+}
+
+#[test]
+fn acme_needs_a_name_and_agreement_and_has_defaults_for_the_rest() {
+    assert!(load_text("no-acme", "").unwrap().config.tls.acme.is_none());
+    let checked = load_text("acme", &acme("agree_to_terms = true\ncontact = [\"a@example.org\"]\n")).unwrap();
+    assert_eq!(checked.warnings, Vec::<String>::new());
+    let checked = checked.config.tls.acme.unwrap();
+    assert_eq!(checked.names, ["turn.example.org"]);
+    assert_eq!(checked.contact, ["mailto:a@example.org"]);
+    assert_eq!(checked.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert!(checked.ca_file.is_none() && checked.external_account.is_none());
+
+    let error = error_of("acme-terms", &acme(""));
+    assert!(
+        error.contains("tls.acme.agree_to_terms: a CA issues certificates to those who agree"),
+        "{error}"
+    );
+    let unused = warnings_of("acme-unused", "[tls.acme]\nagree_to_terms = true\n");
+    assert_eq!(unused, ["tls.acme.names is empty, so no certificate is ordered"]);
+}
+
+#[test]
+fn acme_can_be_set_from_the_environment() {
+    let set = |key: &str, value: &str| env::set(&format!("tls.acme.{key}={value}")).unwrap();
+    let overrides = vec![
+        set("names", "a.example,b.example"),
+        set("agree_to_terms", "true"),
+        set("challenge", "http-01"),
+        set("eab_kid", "kid-1"),
+        set("eab_hmac_key", "c2VjcmV0"),
+    ];
+    let loaded = load(Inputs { file: None, overrides }).unwrap();
+    let checked = loaded.config.tls.acme.as_ref().unwrap();
+    assert_eq!(checked.names, ["a.example", "b.example"]);
+    assert_eq!(checked.external_account.as_ref().unwrap().hmac_key.as_slice(), b"secret");
+    let shown = toml::to_string(&loaded.raw).unwrap();
+    assert!(shown.contains("eab_hmac_key = \"***\"") && !shown.contains("c2VjcmV0"), "{shown}");
+    let wrong = load(Inputs { file: None, overrides: vec![set("agree_to_terms", "yes")] }).unwrap_err();
+    assert!(wrong.to_string().contains("string \"yes\", expected true or false"), "{wrong}");
+}
+
+#[test]
+fn what_a_ca_would_only_refuse_later_is_refused_at_once() {
+    let cases = [
+        ("contact = [\"nobody\"]", "tls.acme.contact[0]: \"nobody\" is not a mail address"),
+        ("contact = [\"a@b@c\"]", "tls.acme.contact[0]: \"a@b@c\" is not a mail address"),
+        (
+            "directory = \"http://ca.example/dir\"",
+            "tls.acme.directory: \"http://ca.example/dir\" is not the URL",
+        ),
+        ("directory = \"https:///dir\"", "tls.acme.directory: \"https:///dir\" is not the URL"),
+        ("ca_file = \"missing.pem\"", "missing.pem cannot be read"),
+        ("ca_file = \"t.toml\"", "t.toml has 0 certificates"),
+        ("eab_kid = \"x\"", "tls.acme.eab_kid: is the name of a key"),
+        ("eab_hmac_key = \"c2VjcmV0\"", "tls.acme.eab_hmac_key: is a key, whose name"),
+        ("eab_kid = \"x\"\neab_hmac_key = \"+/\"", "tls.acme.eab_hmac_key: is not base64url"),
+        ("challenge = \"dns-01\"", "expected \"tls-alpn-01\" or \"http-01\""),
+        ("challenge = \"http-01\"\nhttp_address = \":0\"", "tls.acme.http_address: the CA comes to one port"),
+        (
+            "challenge = \"http-01\"\nhttp_address = \"192.0.2.1:443\"",
+            "tls.acme.http_address: \"192.0.2.1:443\" is where a listener is",
+        ),
+    ];
+    for (at, (lines, expected)) in cases.iter().enumerate() {
+        let error = error_of(&format!("acme-{at}"), &acme(&format!("agree_to_terms = true\n{lines}\n")));
+        assert!(error.contains(expected), "{lines}: {error}");
+    }
+    let names = "names = [\"a.example\", \"A.example\", \"*.example\"]\nagree_to_terms = true\n";
+    let error = error_of("acme-names", &acme("").replace("names = [\"Turn.Example.org\"]\n", names));
+    assert!(error.contains("tls.acme.names[1]: \"A.example\" is listed twice"), "{error}");
+    assert!(error.contains("tls.acme.names[2]: \"*.example\" is a wildcard"), "{error}");
+}
+
+#[test]
+fn the_port_that_a_ca_comes_to_is_asked_for() {
+    let lines = "[tls.acme]\nnames = [\"a.example\"]\nagree_to_terms = true\n";
+    let error = error_of("acme-no-tls", lines);
+    assert!(error.contains("tls.acme.challenge: \"tls-alpn-01\" is answered by TLS listeners"), "{error}");
+    let elsewhere = format!("[[listener]]\naddress = \":5349\"\ntransport = \"tls\"\n{lines}");
+    let warnings = warnings_of("acme-port", &elsewhere);
+    assert!(warnings[0].starts_with("no TLS listener is on port 443"), "{warnings:?}");
+    let http = format!("{elsewhere}challenge = \"http-01\"\n");
+    assert_eq!(warnings_of("acme-http", &http), Vec::<String>::new());
+    let warnings = warnings_of("acme-http-port", &format!("{http}http_address = \":8080\"\n"));
+    assert!(warnings[0].starts_with("tls.acme.http_address is not on port 80"), "{warnings:?}");
 }

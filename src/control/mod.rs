@@ -1,12 +1,15 @@
 //! Everything that is not packets: start, state that is kept, what operators are told.
 
+pub mod acme;
 pub mod advert;
 pub mod certificates;
+pub mod certs;
 pub mod events;
 pub mod first_minute;
 pub mod ice_servers;
 mod listeners;
 pub mod logging;
+mod private_file;
 pub mod server;
 pub mod settings;
 pub mod state;

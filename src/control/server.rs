@@ -1,5 +1,6 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
+use super::acme;
 use super::advert::Advert;
 use super::events::EventLog;
 use super::listeners;
@@ -13,7 +14,7 @@ use crate::net::stream::{Caps, Patience, StreamOptions};
 use crate::net::sys::{memory, open_files, udp::BufferSizes};
 use crate::net::tls::TlsConfigs;
 use crate::net::worker::{self, Clock, Report, Setup, WorkerHandle};
-use crate::turn::{Parts, Quota, Relay};
+use crate::turn::{Parts, Quota, Relay, RelayNumber};
 use signal_hook::{consts::signal, iterator::Signals};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::{fmt, io, net::IpAddr, sync::Arc, thread, time::Duration};
@@ -31,6 +32,8 @@ pub struct Start {
     pub host: Vec<IpAddr>,
     /// How TLS clients are met.
     pub tls: Option<TlsConfigs>,
+    /// Where certificates come from by themselves, if they are to.
+    pub acme: Option<acme::Setup>,
 }
 
 /// Why a server could not start or go on.
@@ -82,16 +85,20 @@ impl std::error::Error for ServeError {}
 
 /// Serves until the process is told to stop. `ready` is called once, when all sockets are open, with the addresses
 /// that were really bound.
-pub fn run(start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
+pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
     let (news, incoming) = mpsc::channel();
     // Before anything is open: from here on a signal ends the server in good order.
     forward_signals(news.clone())?;
     check_open_files(&start.config);
     let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
     let quota = Arc::new(Quota::new(random()?));
+    let acme = start.acme.take();
     let (workers, advert) = start_workers(start, &quota, &events, &news)?;
     drop((events, news));
     ready(&advert);
+    // The CA may come as soon as it is asked, so the listeners are open before it is.
+    let acme =
+        acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
     let served = match wait(&incoming, &quota) {
         News::Signal(name) => {
             tracing::info!(signal = name, "stopping");
@@ -99,6 +106,7 @@ pub fn run(start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> 
         }
         News::WorkerEnded => Err(ServeError::WorkerEnded),
     };
+    drop(acme);
     stop(workers);
     writer.finish();
     served
@@ -162,7 +170,7 @@ fn start_workers(
     events: &EventLog,
     news: &Sender<News>,
 ) -> Result<(Vec<WorkerHandle<Relay>>, Advert), ServeError> {
-    let Start { config, authenticator, mut advert, host, tls } = start;
+    let Start { config, authenticator, mut advert, host, tls, acme: _ } = start;
     if advert.relays.is_empty() {
         return Err(ServeError::NoRelayAddress);
     }
@@ -174,13 +182,18 @@ fn start_workers(
         quota: quota.clone(),
         nonce_key: random_bytes()?,
         seed: 0,
+        number: RelayNumber::ALONE,
     };
     let ports = Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), random_bytes()?));
     let streams = stream_options(&config, tls)?;
     let clock = Clock::new();
     let mut workers = Vec::with_capacity(count);
     for (number, sockets) in groups.into_iter().enumerate() {
-        let relay = Relay::new(Parts { seed: random()?, ..parts.clone() });
+        let relay_number = RelayNumber {
+            own: u16::try_from(number).unwrap_or(u16::MAX),
+            count: u16::try_from(count).unwrap_or(u16::MAX),
+        };
+        let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
         let (alive, events) = (Alive(news.clone()), events.clone());
         let observer = move |report: Report<'_>| {
             let _until_the_worker_ends = &alive;

@@ -1,13 +1,11 @@
 //! The directory in which the server keeps what it makes itself: the secret of a server that was given none.
 
-use crate::{
-    auth::{Secret, encoding},
-    config::choice,
-};
+use super::private_file;
+use crate::{auth::Secret, config::choice};
 use std::{
     ffi::OsString,
     fmt, fs,
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -102,6 +100,31 @@ pub fn find_secret(setting: &choice::StateDir, around: &Surroundings) -> Result<
     Err(nowhere("no secret is configured, and the server has not made one yet", failures))
 }
 
+/// A directory of the name `name` for what a part of the server keeps: in the first of the candidates that can have one.
+pub fn keep_directory(
+    setting: &choice::StateDir,
+    around: &Surroundings,
+    name: &str,
+) -> Result<PathBuf, StateError> {
+    let mut failures = Vec::new();
+    for directory in candidates(setting, around) {
+        let path = directory.join(name);
+        // That it is there does not mean that we may write into it.
+        let usable = private_file::create_directory(&path)
+            .and_then(|()| private_file::write_beside(&path.join("probe"), b""))
+            .and_then(|probe| private_file::remove(&probe));
+        match usable {
+            Ok(()) => return Ok(path),
+            Err(error) => failures.push((path, error)),
+        }
+    }
+    let tried = tried(&failures);
+    Err(StateError {
+        no_permission: is_for_want_of_permission(&failures),
+        message: format!("no directory can keep {name}:{tried}\n  name a directory with --state-dir"),
+    })
+}
+
 const SECRET_FILE: &str = "secret";
 /// 256 bits, as hexadecimal.
 const SECRET_BYTES: usize = 32;
@@ -124,7 +147,7 @@ fn read_or_make(directory: &Path) -> io::Result<OwnSecret> {
     let path = directory.join(SECRET_FILE);
     match read_secret(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            create_directory(directory)?;
+            private_file::create_directory(directory)?;
             make_secret(&path)?;
             // Another process may have been quicker; what is there now counts.
             let mut own = read_secret(&path)?;
@@ -142,74 +165,50 @@ fn read_secret(path: &Path) -> io::Result<OwnSecret> {
         let message = format!("{} does not hold a secret; remove it to have a new one made", path.display());
         return Err(io::Error::new(ErrorKind::InvalidData, message));
     }
-    let notes = close_to_others(path)?.into_iter().collect();
+    let was_open = private_file::close_to_others(path)?;
+    let notes = was_open.map(|mode| {
+        let path = path.display();
+        format!(
+            "{path} had mode {mode:03o} and now has 600; remove it to have a new secret made, if others may have read it"
+        )
+    });
+    let notes = notes.into_iter().collect();
     Ok(OwnSecret { secret: Secret::new(secret), path: path.to_owned(), is_new: false, notes })
 }
 
 /// Written beside and linked to its name when complete, so that nobody ever reads half a secret, and of two servers
 /// that start at once one secret wins.
 fn make_secret(path: &Path) -> io::Result<()> {
-    let text = Zeroizing::new(random_hex::<SECRET_BYTES>()? + "\n");
-    // A name of its own: process ids repeat, above all in containers.
-    let beside = path.with_extension(random_hex::<8>()?);
-    let written = create_private(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let linked = written.and_then(|()| match fs::hard_link(&beside, path) {
+    let mut text = private_file::random_hex::<SECRET_BYTES>()?;
+    text.push('\n');
+    let beside = private_file::write_beside(path, text.as_bytes())?;
+    let linked = match fs::hard_link(&beside, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         // Not every file system has links; a rename is as atomic, only the last of two servers wins.
         Err(_) => fs::rename(&beside, path),
         Ok(()) => Ok(()),
-    });
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != ErrorKind::NotFound && linked.is_ok() => Err(error),
-        _ => linked,
-    }
-}
-
-fn random_hex<const BYTES: usize>() -> io::Result<String> {
-    let mut random = Zeroizing::new([0; BYTES]);
-    getrandom::fill(random.as_mut_slice()).map_err(io::Error::other)?;
-    Ok(encoding::hex(random.as_slice()))
+    };
+    let removed = private_file::remove(&beside);
+    linked.and(removed)
 }
 
 fn nowhere(what: &str, failures: Vec<(PathBuf, io::Error)>) -> StateError {
-    let no_permission = failures.iter().any(|(_, error)| {
-        matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
-    });
-    let tried: Vec<_> =
-        failures.iter().map(|(path, error)| format!("\n  {}: {error}", path.display())).collect();
-    let tried = if tried.is_empty() {
-        "\n  neither $HOME nor $STATE_DIRECTORY is set".to_owned()
-    } else {
-        tried.concat()
-    };
+    let tried = tried(&failures);
     let message = format!("{what}:{tried}\n  name a directory with --state-dir, or a secret in [auth]");
-    StateError { no_permission, message }
+    StateError { no_permission: is_for_want_of_permission(&failures), message }
 }
 
-fn create_directory(path: &Path) -> io::Result<()> {
-    std::os::unix::fs::DirBuilderExt::mode(fs::DirBuilder::new().recursive(true), 0o700).create(path)
+fn is_for_want_of_permission(failures: &[(PathBuf, io::Error)]) -> bool {
+    failures
+        .iter()
+        .any(|(_, error)| matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem))
 }
 
-fn create_private(path: &Path) -> io::Result<fs::File> {
-    std::os::unix::fs::OpenOptionsExt::mode(fs::File::options().write(true).create_new(true), 0o600)
-        .open(path)
-}
-
-/// Takes the file away from other users of the host, and says so when it was open to them.
-fn close_to_others(path: &Path) -> io::Result<Option<String>> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(None);
+fn tried(failures: &[(PathBuf, io::Error)]) -> String {
+    if failures.is_empty() {
+        return "\n  neither $HOME nor $STATE_DIRECTORY is set".to_owned();
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    let path = path.display();
-    Ok(Some(format!(
-        "{path} had mode {mode:03o} and now has 600; remove it to have a new secret made, if others may have read it"
-    )))
+    failures.iter().map(|(path, error)| format!("\n  {}: {error}", path.display())).collect()
 }
 
 /// Linux tells by /proc who we are; elsewhere root can name a directory.

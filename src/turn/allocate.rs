@@ -7,7 +7,7 @@ use super::auth::{Authenticated, Who};
 use super::channel::Channels;
 use super::event::{Event, Traffic};
 use super::input::{OpenError, OpenedRelay};
-use super::output::{AllocationId, Output, PortRequest, RelayId, ReservationToken};
+use super::output::{AllocationId, Output, PortRequest, RelayId, RelayTransport, ReservationToken};
 use super::peers::is_tunnel;
 use super::permission::Permissions;
 use super::quota::QuotaError;
@@ -17,8 +17,9 @@ use super::request::{FamilyAttribute, Request};
 use super::time::{Millis, Now};
 use crate::wire::{AttributeType, Writer};
 
-/// The protocol number in REQUESTED-TRANSPORT.
+/// The protocol numbers in REQUESTED-TRANSPORT.
 const UDP: u8 = 17;
+const TCP: u8 = 6;
 
 /// What a well-formed Allocate request asks for.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,7 @@ struct Wanted {
     /// Asked for beside the first, which is then IPv4 (RFC 8656 §18.11).
     additional: Option<Family>,
     port: PortRequest,
+    transport: RelayTransport,
     lifetime: Option<u32>,
 }
 
@@ -48,6 +50,9 @@ impl Relay {
             Ok(wanted) => wanted,
             Err(refusal) => return self.refuse(request, &authenticated, refusal, out),
         };
+        if wanted.transport == RelayTransport::Tcp && self.settings.connections_per_allocation == 0 {
+            return self.refuse(request, &authenticated, Refusal::TransportUnsupported, out);
+        }
         let Authenticated { key, seal, who: Who::User { user, expires } } = authenticated else {
             // An owner has an allocation, so this was answered above.
             return self.refuse(request, &authenticated, Refusal::AllocationMismatch, out);
@@ -69,7 +74,11 @@ impl Relay {
             v6: wanted.asks(Family::V6).then_some(Asked::Waiting),
         };
         let expires = expires.map(|second| now.end_of(second));
-        let allocation = self.new_allocation(now.mono, request, user, key, expires, opening);
+        let mut allocation = self.new_allocation(now.mono, request, user, key, expires, opening);
+        allocation.connections = match wanted.transport {
+            RelayTransport::Udp => None,
+            RelayTransport::Tcp => Some(Box::default()),
+        };
         let allocation = match self.table.insert(Box::new(allocation)) {
             Ok(id) => id,
             Err(allocation) => {
@@ -81,7 +90,8 @@ impl Relay {
         for family in [Family::V4, Family::V6] {
             if wanted.asks(family) {
                 let relay = RelayId { allocation, family };
-                out(Output::OpenRelay { relay, client, port: wanted.port });
+                let Wanted { port, transport, .. } = wanted;
+                out(Output::OpenRelay { relay, client, port, transport });
             }
         }
     }
@@ -144,6 +154,7 @@ impl Relay {
             relays: Relays::default(),
             permissions: Permissions::default(),
             channels: Channels::default(),
+            connections: None,
             traffic: Traffic::default(),
             bandwidth: rate.map(|rate| Box::new(Bandwidth::full(rate, now))),
             wake: Millis(u64::MAX),
@@ -211,13 +222,21 @@ impl Relay {
 }
 
 impl Wanted {
-    /// The checks of RFC 8656 §7.2, in its order.
+    /// The checks of RFC 8656 §7.2 and RFC 6062 §5.1, in their order.
     fn read(request: &Request<'_>) -> Result<Self, Refusal> {
         let message = &request.message;
-        match message.get(AttributeType::REQUESTED_TRANSPORT) {
-            Some([UDP, _, _, _]) => {}
+        let transport = match message.get(AttributeType::REQUESTED_TRANSPORT) {
+            Some([UDP, _, _, _]) => RelayTransport::Udp,
+            Some([TCP, _, _, _]) => RelayTransport::Tcp,
             Some([_, _, _, _]) => return Err(Refusal::TransportUnsupported),
             Some(_) | None => return Err(Refusal::BadRequest),
+        };
+        let of_datagrams =
+            [AttributeType::DONT_FRAGMENT, AttributeType::EVEN_PORT, AttributeType::RESERVATION_TOKEN];
+        let is_mixed =
+            !request.addressee.client.is_stream() || of_datagrams.iter().any(|kind| message.has(*kind));
+        if transport == RelayTransport::Tcp && is_mixed {
+            return Err(Refusal::BadRequest);
         }
         let requested = request.family(AttributeType::REQUESTED_ADDRESS_FAMILY);
         let additional = request.family(AttributeType::ADDITIONAL_ADDRESS_FAMILY);
@@ -257,7 +276,7 @@ impl Wanted {
         let lifetime = request.lifetime().map_err(|_| Refusal::BadRequest)?;
         // A reserved port has the family it was reserved in, which its token tells.
         let family = if let PortRequest::Reserved(token) = port { token.family() } else { family };
-        Ok(Self { family, additional, port, lifetime })
+        Ok(Self { family, additional, port, transport, lifetime })
     }
 
     fn asks(&self, family: Family) -> bool {

@@ -7,6 +7,7 @@ use super::Family;
 use super::answer::{Addressee, Seal};
 use super::bucket::{Rate, TokenBucket};
 use super::channel::Channels;
+use super::connection::Connections;
 use super::event::{Direction, Flow, Traffic};
 use super::five_tuple::FiveTuple;
 use super::input::{OpenError, OpenedRelay};
@@ -37,6 +38,8 @@ pub(super) struct Allocation {
     pub(super) relays: Relays,
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
+    /// Those of a TCP allocation, which has no datagrams (RFC 6062).
+    pub(super) connections: Option<Box<Connections>>,
     pub(super) traffic: Traffic,
     pub(super) bandwidth: Option<Box<Bandwidth>>,
     /// When the deadline queue will look at this allocation next.
@@ -157,10 +160,16 @@ impl Bandwidth {
 }
 
 impl Allocation {
-    /// Which ports of a peer may be talked to from the relay address of this family; `None` without a live
-    /// permission, without a live relay address, and for a peer of the other family.
+    /// Which ports of a peer datagrams may come from and go to at the relay address of this family; `None` without a
+    /// live permission, without a live relay address, for a peer of the other family, and in a TCP allocation.
     #[inline]
     pub(super) fn permission(&self, family: Family, peer: IpAddr, now: Millis) -> Option<PortRule> {
+        if self.connections.is_some() { None } else { self.live_permission(family, peer, now) }
+    }
+
+    /// The same for datagrams and connections alike.
+    #[inline]
+    pub(super) fn live_permission(&self, family: Family, peer: IpAddr, now: Millis) -> Option<PortRule> {
         let fits = Family::of(peer) == family && self.relays.is_live(family, now);
         if fits { self.permissions.find(peer, now) } else { None }
     }
@@ -174,7 +183,9 @@ impl Allocation {
     /// When something of this allocation expires next.
     pub(super) fn next_expiry(&self) -> Option<Millis> {
         let relays = self.relays.iter().map(|(_, relay)| relay.expires).min();
-        relays.into_iter().chain(self.permissions.next_expiry()).chain(self.channels.next_expiry()).min()
+        let connections = self.connections.as_ref().and_then(|connections| connections.next_expiry());
+        let peers = self.permissions.next_expiry().into_iter().chain(self.channels.next_expiry());
+        relays.into_iter().chain(peers).chain(connections).min()
     }
 }
 

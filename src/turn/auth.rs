@@ -32,7 +32,7 @@ pub(super) struct Authenticated {
 /// Whose password it is.
 #[derive(Debug)]
 pub(super) enum Who {
-    /// The user that holds the allocation on this 5-tuple.
+    /// The user that holds the allocation that the request is about.
     Owner,
     /// Somebody else, or there is no allocation.
     User {
@@ -155,9 +155,10 @@ impl Relay {
         claim: Claim<'_>,
         algorithm: PasswordAlgorithm,
     ) -> Result<(Key, Who), Denial> {
+        let subject = self.subject(request);
         let Self { authenticator, table, settings, .. } = self;
         let message = &request.message;
-        let allocation = table.by_client(request.addressee.client).map(|(_, allocation)| allocation);
+        let allocation = subject.and_then(|id| table.get(id));
         let owner = allocation.filter(|owner| claim.is(owner.user.name(), authenticator.realm()));
         if let Some(owner) = &owner
             && owner.key.algorithm() == algorithm

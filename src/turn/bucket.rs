@@ -26,11 +26,7 @@ impl TokenBucket {
     /// Takes this many units, or none if there are not enough.
     #[inline]
     pub(super) fn take(&mut self, units: u64, rate: Rate, now: Millis) -> bool {
-        let elapsed = now.0.saturating_sub(self.filled.0);
-        if elapsed > 0 {
-            self.put(elapsed.saturating_mul(rate.per_second), rate);
-            self.filled = now;
-        }
+        self.fill(rate, now);
         match self.thousandths.checked_sub(units.saturating_mul(1000)) {
             Some(rest) => {
                 self.thousandths = rest;
@@ -40,9 +36,31 @@ impl TokenBucket {
         }
     }
 
+    /// How many units can be taken.
+    pub(super) fn level(&mut self, rate: Rate, now: Millis) -> u64 {
+        self.fill(rate, now);
+        self.thousandths / 1000
+    }
+
+    /// When this many units, which must not exceed the burst, can be taken.
+    pub(super) fn when(&mut self, units: u64, rate: Rate, now: Millis) -> Millis {
+        self.fill(rate, now);
+        let missing = units.saturating_mul(1000).saturating_sub(self.thousandths);
+        Millis(now.0.saturating_add(missing.div_ceil(rate.per_second.max(1))))
+    }
+
     /// Puts units back.
     pub(super) fn refund(&mut self, units: u64, rate: Rate) {
         self.put(units.saturating_mul(1000), rate);
+    }
+
+    #[inline]
+    fn fill(&mut self, rate: Rate, now: Millis) {
+        let elapsed = now.0.saturating_sub(self.filled.0);
+        if elapsed > 0 {
+            self.put(elapsed.saturating_mul(rate.per_second), rate);
+            self.filled = now;
+        }
     }
 
     fn put(&mut self, thousandths: u64, rate: Rate) {
@@ -63,6 +81,20 @@ mod tests {
         assert_eq!(taken, 5);
         let taken = (0..10_000).filter(|ms| bucket.take(1, rate, Millis(*ms))).count();
         assert_eq!(taken, 29, "3 a second for just under 10 seconds");
+    }
+
+    #[test]
+    fn a_bucket_tells_when_there_will_be_enough() {
+        let rate = Rate { per_second: 3, burst: 5 };
+        let mut bucket = TokenBucket::full(rate, Millis(0));
+        assert!(bucket.take(5, rate, Millis(0)));
+        for units in 0..=5 {
+            let when = bucket.when(units, rate, Millis(0));
+            let mut later = bucket;
+            assert!(later.take(units, rate, when), "{units} at {when:?}");
+            assert!(when.0 == 0 || !bucket.clone().take(units, rate, Millis(when.0 - 1)), "and not before");
+        }
+        assert_eq!(bucket.level(rate, Millis(1000)), 3);
     }
 
     #[test]

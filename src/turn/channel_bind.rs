@@ -22,6 +22,10 @@ impl Relay {
             return self.refuse(request, &authenticated, Refusal::BadRequest, out);
         };
         let Some(allocation) = self.table.get(id) else { return };
+        if allocation.connections.is_some() {
+            // Streams have no channels.
+            return self.refuse(request, &authenticated, Refusal::AllocationMismatch, out);
+        }
         let (client, family) = (allocation.client, Family::of(peer.ip()));
         allocation.channels.purge(now.mono, |channel, peer| {
             let relay = RelayId { allocation: id, family: Family::of(peer.ip()) };

@@ -44,11 +44,13 @@ pub enum DropReason {
     Bandwidth,
     /// Too long to be wrapped for the client, or for a datagram to the peer.
     TooLong,
+    /// A peer's connection that its allocation has no room for.
+    Connections,
 }
 
 impl DropReason {
     /// All of them, in the order of [`Counters::drops`].
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NotStun,
         Self::Malformed,
         Self::UnknownMethod,
@@ -59,6 +61,7 @@ impl DropReason {
         Self::Forbidden,
         Self::Bandwidth,
         Self::TooLong,
+        Self::Connections,
     ];
 
     /// The reason in a metric's label.
@@ -74,6 +77,7 @@ impl DropReason {
             Self::Forbidden => "forbidden",
             Self::Bandwidth => "bandwidth",
             Self::TooLong => "too-long",
+            Self::Connections => "connections",
         }
     }
 }

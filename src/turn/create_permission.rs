@@ -98,7 +98,10 @@ impl Relay {
         let client = request.addressee.client;
         let method = request.addressee.header.method;
         let user = match &authenticated.who {
-            Who::Owner => self.table.by_client(client).map(|(_, allocation)| allocation.user.name()),
+            Who::Owner => {
+                let subject = self.subject(request);
+                subject.and_then(|id| self.table.get(id)).map(|allocation| allocation.user.name())
+            }
             Who::User { user, .. } => Some(user.name()),
         };
         out(Output::Event(Event::Refused { client, user, method, denial, peer }));

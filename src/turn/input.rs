@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::connection_id::ConnectionId;
 use super::five_tuple::FiveTuple;
 use super::output::{RelayId, ReservationToken};
 
@@ -40,6 +41,26 @@ pub enum Input<'a> {
         /// What the ICMP packet said.
         icmp: Icmp,
     },
+    /// The answer to [`super::Output::ConnectPeer`].
+    PeerConnected {
+        /// Which connection was asked for.
+        connection: ConnectionId,
+        /// Whether there is one.
+        result: Result<(), ConnectError>,
+    },
+    /// A peer has connected to a relay address. Unless [`super::Output::KeepPeer`] is among the outputs, its connection
+    /// must be closed.
+    PeerAccepted {
+        /// Which relay address.
+        relay: RelayId,
+        /// Who it is.
+        peer: SocketAddr,
+    },
+    /// A connection to a peer is closed, by whomever, and nothing more of it will come.
+    PeerGone {
+        /// Which one.
+        connection: ConnectionId,
+    },
     /// The connection of a client over TCP or TLS is closed, by whomever.
     ClientGone {
         /// Whose it was.
@@ -65,6 +86,15 @@ pub enum OpenError {
     NoCapacity,
     /// The reservation token is unknown, used, expired, or of a family that the host has no relay address of.
     TokenUnknown,
+}
+
+/// Why there is no connection to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// The peer refused it or did not answer, or there is no way to it.
+    Failed,
+    /// No descriptor is left.
+    NoCapacity,
 }
 
 /// An ICMP error as the ICMP attribute tells it (RFC 8656 §18.13).

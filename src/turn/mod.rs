@@ -5,6 +5,8 @@
 //!
 //! - [`Relay::handle`] takes one input and gives its outputs, in order, to a call-back before it returns.
 //! - An [`Output::OpenRelay`] is answered by an [`Input::RelayOpened`], at once or later.
+//! - An [`Output::ConnectPeer`] is answered by an [`Input::PeerConnected`]. Bytes between the two sides of an
+//!   [`Output::Splice`] are the driver's business; [`Relay::pass`] tells how many may go, and counts them.
 //! - [`Relay::next_deadline`] tells when [`Relay::expire`] wants to be called; calling it late only delays
 //!   the freeing of things, because expiry is checked again when a thing is used.
 //!
@@ -20,6 +22,11 @@ mod bucket;
 mod budget;
 mod channel;
 mod channel_bind;
+mod connect;
+mod connection;
+mod connection_attempt;
+mod connection_bind;
+mod connection_id;
 mod counters;
 mod create_permission;
 mod data;
@@ -31,6 +38,7 @@ mod nat_discovery;
 mod nonce;
 mod output;
 mod packed_ip;
+mod passage;
 mod peers;
 mod permission;
 mod quota;
@@ -45,12 +53,14 @@ mod time;
 mod transaction;
 
 pub use bucket::Rate;
+pub use connection_id::{ConnectionId, RelayNumber};
 pub use counters::{Counters, DropReason};
 pub use event::{Direction, EndReason, Event, Flow, Traffic};
 pub use five_tuple::{FiveTuple, ListenerId, Transport};
-pub use input::{Icmp, Input, OpenError, OpenedRelay};
+pub use input::{ConnectError, Icmp, Input, OpenError, OpenedRelay};
 pub use nat_discovery::{Corner, NatDiscovery, Quartet};
-pub use output::{AllocationId, Output, PortRequest, RelayId, ReservationToken};
+pub use output::{AllocationId, Output, PortRequest, RelayId, RelayTransport, ReservationToken};
+pub use passage::Passage;
 pub use peers::{PeerPolicy, PeerRules, PortRule, RuleName};
 pub use quota::{AllocationLimits, Quota, QuotaError};
 pub use refusal::{Denial, Refusal};

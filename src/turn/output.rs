@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Family;
+use super::connection_id::ConnectionId;
 use super::event::Event;
 use super::five_tuple::FiveTuple;
 use crate::wire::ChannelNumber;
@@ -48,11 +49,50 @@ pub enum Output<'a, 's> {
         client: FiveTuple,
         /// Which ports will do.
         port: PortRequest,
+        /// Whether it sends datagrams or listens for connections.
+        transport: RelayTransport,
     },
-    /// Close a relay socket; its port is free again.
+    /// Close a relay socket; its port is free again. Connections from it are told of by themselves.
     CloseRelay {
         /// Which one.
         relay: RelayId,
+    },
+    /// Connect to a peer from a relay address, and say so with [`super::Input::PeerConnected`]. Nothing of what the peer
+    /// sends is read before [`Self::Splice`].
+    ConnectPeer {
+        /// How the connection will be called.
+        connection: ConnectionId,
+        /// The relay address it must come from.
+        relay: RelayId,
+        /// Whom to connect to.
+        peer: SocketAddr,
+    },
+    /// Keep the connection that [`super::Input::PeerAccepted`] tells of.
+    KeepPeer {
+        /// How it will be called.
+        connection: ConnectionId,
+    },
+    /// Close a connection to a peer, as soon as what its client sent is out. It need not be told.
+    ClosePeer {
+        /// Which one.
+        connection: ConnectionId,
+    },
+    /// From here on pass the bytes of a client connection and of a peer connection to each other: on the client's side all
+    /// that stands behind the message that was answered, on the peer's all there is. How much at a time,
+    /// [`super::Relay::pass`] says.
+    Splice {
+        /// The client's side.
+        client: FiveTuple,
+        /// The peer's side.
+        connection: ConnectionId,
+    },
+    /// Hand a client connection to another worker, with the message that came in and all that stands behind it. This
+    /// relay has kept nothing of it.
+    HandOver {
+        /// Whose connection.
+        client: FiveTuple,
+        /// The number of the worker.
+        worker: u16,
     },
     /// A channel was bound, or bound again: until `ChannelDown` a kernel path may relay it.
     ChannelUp {
@@ -96,6 +136,15 @@ pub struct RelayId {
     pub allocation: AllocationId,
     /// Which of the two.
     pub family: Family,
+}
+
+/// What goes between a relay address and its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RelayTransport {
+    /// Datagrams (RFC 8656).
+    Udp,
+    /// Connections (RFC 6062).
+    Tcp,
 }
 
 /// Stands for a reserved port (RFC 8656 §18.10).

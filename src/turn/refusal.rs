@@ -23,10 +23,14 @@ pub enum Refusal {
     FamilyUnsupported,
     /// The allocation belongs to another user.
     WrongCredentials,
-    /// Only UDP is relayed.
+    /// Nothing but UDP and TCP is relayed.
     TransportUnsupported,
     /// A peer's address is not of the relay address's family.
     FamilyMismatch,
+    /// There is, or will be, a connection to this peer.
+    ConnectionExists,
+    /// The peer cannot be connected to.
+    ConnectionFailed,
     /// The user or the address holds as many allocations as it may.
     QuotaReached,
     /// Nothing is left to give.
@@ -34,7 +38,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The code in the ERROR-CODE attribute (RFC 8489 §14.8, RFC 8656 §19).
+    /// The code in the ERROR-CODE attribute (RFC 8489 §14.8, RFC 8656 §19, RFC 6062 §6.3).
     pub const fn code(self) -> u16 {
         match self {
             Self::BadRequest => 400,
@@ -47,6 +51,8 @@ impl Refusal {
             Self::WrongCredentials => 441,
             Self::TransportUnsupported => 442,
             Self::FamilyMismatch => 443,
+            Self::ConnectionExists => 446,
+            Self::ConnectionFailed => 447,
             Self::QuotaReached => 486,
             Self::InsufficientCapacity => 508,
         }
@@ -71,6 +77,8 @@ impl Refusal {
             Self::WrongCredentials => "Wrong Credentials",
             Self::TransportUnsupported => "Unsupported Transport Protocol",
             Self::FamilyMismatch => "Peer Address Family Mismatch",
+            Self::ConnectionExists => "Connection Already Exists",
+            Self::ConnectionFailed => "Connection Timeout or Failure",
             Self::QuotaReached => "Allocation Quota Reached",
             Self::InsufficientCapacity => "Insufficient Capacity",
         }
@@ -105,6 +113,8 @@ pub enum Denial {
     Permissions,
     /// The allocation holds as many channels as it may.
     Channels,
+    /// The allocation holds as many peer connections as it may.
+    Connections,
     /// A channel that only RFC 5766 knew, where [`super::ChannelRange::Rfc8656`] is in force.
     OldChannel,
     /// The reservation token is unknown, used or expired.

@@ -7,6 +7,8 @@ use super::allocation::{Allocation, Bandwidth};
 use super::answer::{Addressee, Sink};
 use super::auth::{Authenticated, Who};
 use super::budget::SourceBudget;
+use super::connection::ConnectionIndex;
+use super::connection_id::{ConnectionIds, RelayNumber};
 use super::counters::{Counters, DropReason};
 use super::deadlines::Deadlines;
 use super::event::{EndReason, Event};
@@ -37,6 +39,8 @@ pub struct Parts {
     pub nonce_key: [u8; 32],
     /// For hash tables and transaction ids; another one for each relay.
     pub seed: u64,
+    /// Which of the relays this is, for the names of peer connections.
+    pub number: RelayNumber,
 }
 
 /// A TURN server without sockets.
@@ -47,6 +51,8 @@ pub struct Relay {
     pub(super) quota: Arc<Quota>,
     pub(super) nonces: Nonces,
     pub(super) table: Allocations,
+    pub(super) connections: ConnectionIndex,
+    pub(super) connection_ids: ConnectionIds,
     pub(super) deadlines: Deadlines,
     pub(super) counters: Counters,
     pub(super) transactions: TransactionIds,
@@ -59,10 +65,12 @@ pub struct Relay {
 impl Relay {
     /// A relay that holds nothing yet.
     pub fn new(parts: Parts) -> Self {
-        let Parts { settings, authenticator, quota, nonce_key, seed } = parts;
+        let Parts { settings, authenticator, quota, nonce_key, seed, number } = parts;
         Self {
             nonces: Nonces::new(&nonce_key, settings.nonce_lifetime),
             table: Allocations::new(seed),
+            connections: ConnectionIndex::new(seed),
+            connection_ids: ConnectionIds::new(&nonce_key, number),
             deadlines: Deadlines::default(),
             counters: Counters::default(),
             transactions: TransactionIds::new(seed),
@@ -92,6 +100,9 @@ impl Relay {
             Input::PeerUnreachable { relay, peer, icmp } => {
                 self.peer_unreachable(now, relay, peer, icmp, out);
             }
+            Input::PeerConnected { connection, result } => self.peer_connected(now, connection, result, out),
+            Input::PeerAccepted { relay, peer } => self.peer_accepted(now, relay, peer, out),
+            Input::PeerGone { connection } => self.peer_gone(connection, out),
             Input::ClientGone { client } => self.client_gone(now, client, out),
         }
     }
@@ -133,9 +144,14 @@ impl Relay {
         }
     }
 
-    /// Whether a client has an allocation.
+    /// How many connections to peers there are, or will be.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether a client has an allocation, or carries the data of one.
     pub fn holds(&self, client: FiveTuple) -> bool {
-        self.table.holds(client)
+        self.table.holds(client) || self.connections.of_client(client).is_some()
     }
 
     /// How many allocations there are.
@@ -154,6 +170,10 @@ impl Relay {
         if !is_answerable(source) || self.settings.peers.is_service(source) {
             return self.counters.drop_one(DropReason::ForgedSource);
         }
+        // Its stream belongs to the peer now (RFC 6062 §3).
+        if self.connections.of_client(client).is_some() {
+            return self.counters.drop_one(DropReason::UnknownMethod);
+        }
         let Ok(message) = Message::parse(bytes) else {
             return self.counters.drop_one(DropReason::Malformed);
         };
@@ -167,6 +187,8 @@ impl Relay {
             (Class::Request, Method::REFRESH) => self.refresh(now, &request, out),
             (Class::Request, Method::CREATE_PERMISSION) => self.create_permission(now, &request, out),
             (Class::Request, Method::CHANNEL_BIND) => self.channel_bind(now, &request, out),
+            (Class::Request, Method::CONNECT) => self.connect(now, &request, out),
+            (Class::Request, Method::CONNECTION_BIND) => self.connection_bind(now, &request, out),
             (Class::Indication, Method::SEND) => self.send_indication(now, &request, out),
             // It has refreshed the NAT's binding, which is all it is for (RFC 8489 §6.3.2).
             (Class::Indication, Method::BINDING) => {}
@@ -177,6 +199,9 @@ impl Relay {
     /// A connection is closed. Nobody can speak for its allocation again, and its 5-tuple may be somebody else's in the
     /// next moment, so the allocation ends now and not with its lifetime (RFC 8656 §3.2: it is its 5-tuple's).
     fn client_gone(&mut self, now: Now, client: FiveTuple, out: Sink<'_, '_>) {
+        if self.data_client_gone(client, out) {
+            return;
+        }
         if let Some((id, _)) = self.table.by_client(client) {
             self.end(now.mono, id, EndReason::Disconnected, out);
         }
@@ -237,7 +262,8 @@ impl Relay {
     ) -> bool {
         // Over a stream nothing arrives that has a DF bit, so there is nothing to translate (RFC 8656 §15).
         let is_stream = request.addressee.client.is_stream();
-        let dont_fragment = self.settings.dont_fragment && (is_stream || !request.is_translated_to_ipv6());
+        let dont_fragment = self.settings.dont_fragment && (is_stream || !request.is_translated_to_ipv6())
+            || request.is_for_tcp();
         let unknown = UnknownAttributes::of(&request.message, |kind| {
             dont_fragment || kind != AttributeType::DONT_FRAGMENT
         });
@@ -295,6 +321,7 @@ impl Relay {
                 self.close_relay(now, id, family, EndReason::Expired, out);
             }
         }
+        self.end_overdue_connections(now, id, out);
         let Some(allocation) = self.table.get(id) else { return };
         allocation.permissions.purge(now);
         let client = allocation.client;
@@ -306,8 +333,8 @@ impl Relay {
         self.schedule(id);
     }
 
-    /// Closes one relay address with all its permissions and channels (RFC 8656 §8.1), and ends the allocation
-    /// if it was the last.
+    /// Closes one relay address with all its permissions, channels and connections (RFC 8656 §8.1, RFC 6062 §5.5), and
+    /// ends the allocation if it was the last.
     pub(super) fn close_relay(
         &mut self,
         now: Millis,
@@ -319,6 +346,10 @@ impl Relay {
         let Some(allocation) = self.table.get(id) else { return };
         let relay = RelayId { allocation: id, family };
         let Some(closed) = allocation.relays.slot(family).take() else { return };
+        // Whoever waits for a Connect is told, unless it is gone itself.
+        let refusal = (reason != EndReason::Disconnected).then_some(Refusal::ConnectionFailed);
+        self.end_connections_of(id, family, refusal, out);
+        let Some(allocation) = self.table.get(id) else { return };
         allocation.permissions.rejudge(|ip, ports| (Family::of(ip) != family).then_some(ports));
         let client = allocation.client;
         let gone = |channel, peer| out(Output::ChannelDown { relay, client, channel, peer });
@@ -363,8 +394,9 @@ impl Relay {
         Some(allocation)
     }
 
-    /// Judges an allocation's permissions and channels by the present policy, and limits it as it says.
+    /// Judges an allocation's permissions, channels and connections by the present policy, and limits it as it says.
     fn rejudge(&mut self, now: Millis, id: AllocationId, out: Sink<'_, '_>) {
+        self.rejudge_connections(id, out);
         let policy = &self.settings.peers;
         let Some(allocation) = self.table.get(id) else { return };
         let rate = self.settings.bandwidth_per_allocation;

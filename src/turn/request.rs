@@ -77,6 +77,12 @@ impl<'m> Request<'m> {
                 || token.is_some_and(|token| ReservationToken(token).family() == Family::V6))
     }
 
+    /// Whether a TCP allocation is asked for: its rules say 400 where others would say 420 (RFC 6062 §5.1).
+    pub(super) fn is_for_tcp(&self) -> bool {
+        self.addressee.header.method == Method::ALLOCATE
+            && matches!(self.message.get(AttributeType::REQUESTED_TRANSPORT), Some([6, _, _, _]))
+    }
+
     /// Whether the client gives its allocation back, which even an expired credential may do.
     pub(super) fn releases(&self) -> bool {
         self.addressee.header.method == Method::REFRESH && self.lifetime() == Ok(Some(0))

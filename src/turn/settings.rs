@@ -30,6 +30,8 @@ pub struct Settings {
     pub permissions_per_allocation: usize,
     /// How many channels one allocation may hold.
     pub channels_per_allocation: usize,
+    /// How many connections to peers one TCP allocation may hold; where it is 0 there are no TCP allocations.
+    pub connections_per_allocation: usize,
     /// Payload bytes in each direction of one allocation.
     pub bandwidth_per_allocation: Option<Rate>,
     /// Payload bytes in each direction of all allocations of this relay together.
@@ -60,6 +62,7 @@ impl Default for Settings {
             allocations: AllocationLimits { per_user: u32::MAX, per_address: u32::MAX, total: u32::MAX },
             permissions_per_allocation: 100,
             channels_per_allocation: 100,
+            connections_per_allocation: 100,
             bandwidth_per_allocation: None,
             bandwidth: None,
             challenge_budget: Rate { per_second: 100, burst: 1000 },

@@ -127,6 +127,7 @@ mod tests {
             relays: Relays::default(),
             permissions: Permissions::default(),
             channels: Channels::default(),
+            connections: None,
             traffic: Traffic::default(),
             bandwidth: None,
             wake: Millis(0),

@@ -36,6 +36,13 @@ impl Method {
     /// RFC 8656 §12.
     pub const CHANNEL_BIND: Self = Self(0x009);
 
+    /// RFC 6062 §4.3.
+    pub const CONNECT: Self = Self(0x00A);
+    /// RFC 6062 §4.3.
+    pub const CONNECTION_BIND: Self = Self(0x00B);
+    /// RFC 6062 §4.4, an indication to the client.
+    pub const CONNECTION_ATTEMPT: Self = Self(0x00C);
+
     /// A method from its number; only the low twelve bits count.
     pub const fn new(number: u16) -> Self {
         Self(number & 0x0FFF)

@@ -19,6 +19,7 @@ class Browser:
         """`home` is a directory that does not exist yet, `authority` the certificate (PEM) to trust beside the usual."""
         self.home, self.authority, self.process = Path(home), authority, None
         self.home.mkdir()
+        (self.home / "log").touch()
 
     def __enter__(self):
         try:
@@ -30,12 +31,8 @@ class Browser:
         return self
 
     def __exit__(self, *failure):
-        try:
-            if not any(failure):
-                self.quit()
-                self.process.wait(self.patience)
-        finally:
-            self.end()
+        # Nothing of it is to be kept, so it need not end in peace.
+        self.end()
 
     def call(self, function, *arguments):
         """Calls a function of the page, waits for what it promises, and returns that."""

@@ -1,9 +1,9 @@
 """WebRTC peers in browsers that know no way to each other but a TURN server. Usage: call.py PLAN
 
 PLAN is a JSON file:
-  {"task": "talk" or "gather", "home": DIRECTORY, "authority": the certificate (PEM) to trust beside the usual,
+  {"task": "talk" or "fail", "home": DIRECTORY, "authority": the certificate (PEM) to trust beside the usual,
    "peers": [{"browser": "chromium" or "firefox", "iceServer": {..}}, ..]}
-To talk takes two peers; any number can gather candidates. What each peer has seen, or what has failed, is printed as a
+To talk takes two peers; any number can fail to get a candidate. What each peer has seen, or what has failed, is printed as a
 line of JSON. Then the browsers stay until SIGTERM, so that one can see that it is the peers who leave the server
 clean, not the end of the browser.
 """
@@ -63,14 +63,14 @@ def talk(alice, bob):
     return seen
 
 
-def gather(*peers):
-    """Whether each gets a candidate, or why not."""
+def fail(*peers):
+    """Why each of them gets no candidate."""
     for peer in peers:
-        peer.expect("gather")
-    return [peer.expected("gather") for peer in peers]
+        peer.expect("failToGather")
+    return [peer.expected("failToGather") for peer in peers]
 
 
-TASKS = {"talk": talk, "gather": gather}
+TASKS = {"talk": talk, "fail": fail}
 
 
 def carry_out(plan, browsers, stack):

@@ -36,8 +36,8 @@ impl Browser {
 pub(super) enum Task {
     /// Two of them connect and use what they have.
     Talk,
-    /// Any number of them asks for a candidate.
-    Gather,
+    /// Each of any number asks for candidates in vain.
+    Fail,
 }
 
 /// A WebRTC peer and its way to the TURN server.
@@ -73,7 +73,7 @@ impl Call {
         let plan = json!({
             "task": match task {
                 Task::Talk => "talk",
-                Task::Gather => "gather",
+                Task::Fail => "fail",
             },
             "home": home.path(),
             "authority": authority,

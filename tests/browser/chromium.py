@@ -67,10 +67,6 @@ class Chromium(Browser):
     def version(self):
         return self.command("Browser.getVersion")["product"]
 
-    def quit(self):
-        self.session = None
-        self.command("Browser.close")
-
     def command(self, method, **params):
         self.number += 1
         command = {"id": self.number, "method": method, "params": params}

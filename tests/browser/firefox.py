@@ -11,8 +11,8 @@ PREFERENCES = {
     "marionette.port": 0,
     # The server is on a loopback address, which peers do not use by themselves.
     "media.peerconnection.ice.loopback": True,
+    # Nor does a page that may not use the camera know any address but that of the default route.
     "permissions.default.camera": 1,
-    "permissions.default.microphone": 1,
     "network.proxy.type": 0,
     # No talk with the world.
     "app.normandy.enabled": False,
@@ -68,9 +68,6 @@ class Firefox(Browser):
     def version(self):
         capabilities = self.session["capabilities"]
         return f"{capabilities['browserName']}/{capabilities['browserVersion']}"
-
-    def quit(self):
-        self.command("Marionette:Quit", flags=["eForceQuit"])
 
     def command(self, name, **params):
         self.number += 1

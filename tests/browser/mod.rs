@@ -81,7 +81,7 @@ fn refuse(browser: Browser) {
                 peers.push(Peer { browser, url: turn.url(way), credential });
             }
         }
-        let mut call = Call::start(home, turn.authority(), &Task::Gather, &peers);
+        let mut call = Call::start(home, turn.authority(), &Task::Fail, &peers);
         let seen = call.seen();
         assert_eq!(seen.len(), peers.len());
         for (seen, Peer { url, .. }) in seen.iter().zip(&peers) {

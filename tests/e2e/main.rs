@@ -11,10 +11,12 @@
 
 mod client;
 mod home;
+mod pebble;
 mod process;
 mod server;
 mod tools;
 
+mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod exit_codes;
@@ -23,5 +25,8 @@ mod hold;
 #[path = "../interop/mod.rs"]
 mod interop;
 mod log;
+#[path = "../netlab/mod.rs"]
+mod netlab;
 mod networks;
 mod ports;
+mod renewal_info;

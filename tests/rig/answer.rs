@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use turnbridge::turn::ConnectionId;
 use turnbridge::wire::{
     AttributeType, Class, Header, Integrity, Message, decode_address, decode_xor_address,
 };
@@ -81,6 +82,12 @@ impl Answer {
     /// XOR-PEER-ADDRESS.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.xor_addresses(AttributeType::XOR_PEER_ADDRESS)[0]
+    }
+
+    /// CONNECTION-ID.
+    pub(crate) fn connection(&self) -> ConnectionId {
+        let id = self.get(AttributeType::CONNECTION_ID).expect("a connection id");
+        ConnectionId(u32::from_be_bytes(id.try_into().unwrap()))
     }
 
     /// LIFETIME.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use turnbridge::turn::ConnectionId;
 use turnbridge::wire::{AttributeType, Header, Writer};
 
 /// One attribute, in the order in which it is written.
@@ -40,6 +41,15 @@ pub(crate) fn raw(kind: AttributeType, value: &[u8]) -> Attr {
 /// REQUESTED-TRANSPORT: UDP.
 pub(crate) fn udp() -> Attr {
     raw(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
+}
+
+/// REQUESTED-TRANSPORT: TCP.
+pub(crate) fn tcp() -> Attr {
+    raw(AttributeType::REQUESTED_TRANSPORT, &[6, 0, 0, 0])
+}
+
+pub(crate) fn connection_id(ConnectionId(id): ConnectionId) -> Attr {
+    raw(AttributeType::CONNECTION_ID, &id.to_be_bytes())
 }
 
 pub(crate) fn lifetime(seconds: u32) -> Attr {

@@ -3,6 +3,7 @@
 mod answer;
 mod attributes;
 mod client;
+mod connections;
 mod outputs;
 mod sockets;
 
@@ -41,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) relay_v4: Option<IpAddr>,
     pub(crate) relay_v6: Option<IpAddr>,
     pub(crate) relay_ports: RangeInclusive<u16>,
+    /// Which of several relays it is.
+    pub(crate) number: RelayNumber,
 }
 
 /// A server without sockets, and the clock it lives by.
@@ -81,9 +84,10 @@ impl Rig {
             relay_v4: Some(ip(RELAY_V4)),
             relay_v6: Some(ip(RELAY_V6)),
             relay_ports: 50_000..=50_999,
+            number: RelayNumber::ALONE,
         };
         change(&mut setup);
-        let Setup { mut settings, rules, credentials, relay_v4, relay_v6, relay_ports } = setup;
+        let Setup { mut settings, rules, credentials, relay_v4, relay_v6, relay_ports, number } = setup;
         settings.peers = PeerPolicy::new(rules.clone());
         let quota = Arc::new(Quota::new(7));
         let relay = Relay::new(Parts {
@@ -92,6 +96,7 @@ impl Rig {
             quota: Arc::clone(&quota),
             nonce_key: [3; 32],
             seed: 11,
+            number,
         });
         let sockets = Sockets::new([relay_v4, relay_v6], relay_ports);
         Self { relay, quota, sockets, settings, rules, last: Outs::default(), mono: Millis(1), jump: 0 }
@@ -154,7 +159,7 @@ impl Rig {
         let mut wanted = Vec::new();
         let Self { relay, sockets, .. } = self;
         relay.handle(now, input, &mut |output| {
-            if let Output::OpenRelay { relay, client, port } = output {
+            if let Output::OpenRelay { relay, client, port, .. } = output {
                 wanted.push((relay, client.client().ip(), port));
             }
             outs.take(output, sockets);
@@ -246,7 +251,7 @@ impl Rig {
 
     /// What must hold once nobody has anything: every port, count and table entry is back.
     pub(crate) fn assert_nothing_is_left(&self) {
-        assert_eq!(self.relay.allocations(), 0);
+        assert_eq!((self.relay.allocations(), self.relay.connections()), (0, 0));
         assert_eq!((self.quota.total(), self.quota.holders()), (0, (0, 0)));
         assert_eq!(self.sockets.open_count(), 0, "relay sockets");
         assert_eq!(self.sockets.ports_taken(self.mono), 0, "relay ports");

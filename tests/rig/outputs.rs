@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use turnbridge::turn::{Denial, EndReason, Event, FiveTuple, Output, Traffic};
+use turnbridge::turn::{ConnectionId, Denial, EndReason, Event, FiveTuple, Output, Traffic};
 use turnbridge::wire::Method;
 
 use super::{Answer, Sockets};
@@ -12,6 +12,11 @@ use super::{Answer, Sockets};
 pub(crate) enum Out {
     ToClient { client: FiveTuple, bytes: Vec<u8> },
     CloseClient(FiveTuple),
+    ConnectPeer { connection: ConnectionId, from: SocketAddr, peer: SocketAddr },
+    KeepPeer(ConnectionId),
+    ClosePeer(ConnectionId),
+    Splice { client: FiveTuple, connection: ConnectionId },
+    HandOver { client: FiveTuple, worker: u16 },
     ToPeer { from: SocketAddr, peer: SocketAddr, bytes: Vec<u8>, dont_fragment: bool },
     Opened(SocketAddr),
     Closed(SocketAddr),
@@ -40,6 +45,13 @@ impl Outs {
                 Out::ToClient { client, bytes: [head, payload, &[0; 3][..usize::from(padding)]].concat() }
             }
             Output::CloseClient { client } => Out::CloseClient(client),
+            Output::ConnectPeer { connection, relay, peer } => {
+                Out::ConnectPeer { connection, from: sockets.address(relay), peer }
+            }
+            Output::KeepPeer { connection } => Out::KeepPeer(connection),
+            Output::ClosePeer { connection } => Out::ClosePeer(connection),
+            Output::Splice { client, connection } => Out::Splice { client, connection },
+            Output::HandOver { client, worker } => Out::HandOver { client, worker },
             Output::ToPeer { relay, peer, bytes, dont_fragment } => {
                 Out::ToPeer { from: sockets.address(relay), peer, bytes: bytes.to_vec(), dont_fragment }
             }

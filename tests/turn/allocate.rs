@@ -46,7 +46,8 @@ fn success_tells_relay_address_lifetime_and_mapped_address() {
     }
 }
 
-/// RFC 8656 §7.2 step 3: REQUESTED-TRANSPORT must be there and well-formed (400), and be UDP (442).
+/// RFC 8656 §7.2 step 3: REQUESTED-TRANSPORT must be there and well-formed (400), and be UDP (442). TCP is for clients over
+/// TCP (RFC 6062 §5.1: 400).
 #[test]
 fn requested_transport_must_be_udp() {
     let transport = |value: &[u8]| refusal(&[raw(AttributeType::REQUESTED_TRANSPORT, value)]);
@@ -54,9 +55,10 @@ fn requested_transport_must_be_udp() {
     for malformed in [&[][..], &[17], &[17, 0, 0], &[17, 0, 0, 0, 0]] {
         assert_eq!(transport(malformed), 400, "{malformed:?}");
     }
-    for other in [0, 6, 16, 18, 255] {
+    for other in [0, 5, 7, 16, 18, 255] {
         assert_eq!(transport(&[other, 0, 0, 0]), 442, "{other}");
     }
+    assert_eq!(transport(&[6, 0, 0, 0]), 400);
     assert_eq!(transport(&[17, 0, 0, 0]), 0);
     assert_eq!(transport(&[17, 1, 2, 3]), 0, "RFC 8656 §18.8: the rest MUST be ignored");
 }

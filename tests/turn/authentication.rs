@@ -533,7 +533,7 @@ fn every_error_after_good_credentials_carries_integrity() {
             assert_eq!(answer.code(), 437, "RFC 8656 §5: no allocation");
         }
         for (code, attributes) in
-            [(400, vec![]), (442, vec![raw(AttributeType::REQUESTED_TRANSPORT, &[6, 0, 0, 0])])]
+            [(400, vec![]), (442, vec![raw(AttributeType::REQUESTED_TRANSPORT, &[7, 0, 0, 0])])]
         {
             assert_eq!(rig.call(&mut other, Method::ALLOCATE, &attributes).code(), code);
         }

@@ -212,8 +212,15 @@ fn l03_l04_answers_and_unknown_methods_draw_nothing() {
             assert!(rig.send(&client, &message).0.is_empty(), "{class:?} {method:?}");
         }
     }
-    let known =
-        [Method::BINDING, Method::ALLOCATE, Method::REFRESH, Method::CREATE_PERMISSION, Method::CHANNEL_BIND];
+    let known = [
+        Method::BINDING,
+        Method::ALLOCATE,
+        Method::REFRESH,
+        Method::CREATE_PERMISSION,
+        Method::CHANNEL_BIND,
+        Method::CONNECT,
+        Method::CONNECTION_BIND,
+    ];
     for method in methods.into_iter().filter(|method| !known.contains(method)) {
         let message = client.unsigned(method, &[]);
         assert!(rig.send(&client, &message).0.is_empty(), "{method:?}");

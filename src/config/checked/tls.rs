@@ -1,16 +1,23 @@
 //! `[tls]`: the files of certificates. What is in them is looked at when they are loaded (`control::certs`).
 
-use super::Findings;
+use super::{
+    Findings,
+    acme::{self, Acme},
+};
 use crate::config::{choice::TlsVersion, raw};
 use std::path::PathBuf;
 
 /// `[tls]`, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Tls {
     /// The oldest version that clients may use.
     pub min_version: TlsVersion,
+    /// Names of this server, as clients have them; the first is told to clients.
+    pub names: Vec<String>,
     /// In the order they are written; the first is for clients that name no server.
     pub certificates: Vec<CertificateFiles>,
+    /// Where more of them come from by themselves.
+    pub acme: Option<Acme>,
 }
 
 /// A `[[tls.certificate]]`, with paths as they can be opened.
@@ -46,23 +53,25 @@ pub(super) fn check(raw: &raw::Tls, listeners: &[raw::Listener], findings: &mut 
         }
     }
     check_use(raw, listeners, findings);
-    Tls { min_version: raw.min_version, certificates }
+    let names = raw.names.iter().map(|name| name.0.clone()).collect();
+    let acme = acme::check(&raw.acme, listeners, findings);
+    Tls { min_version: raw.min_version, names, certificates, acme }
 }
 
 /// A certificate needs a listener, and a listener a certificate.
 fn check_use(raw: &raw::Tls, listeners: &[raw::Listener], findings: &mut Findings<'_>) {
-    let has_certificates = !raw.certificate.is_empty();
+    let has_certificates = !raw.certificate.is_empty() || !raw.acme.names.is_empty();
     let first = listeners.iter().position(|listener| listener.transport.is_tls());
     match (first, has_certificates) {
         (Some(at), false) => findings.problem(
             &format!("listener[{at}].transport"),
             format!(
-                "a \"{}\" listener needs a certificate: name its files as `chain` and `key` in a section [[tls.certificate]]",
+                "a \"{}\" listener needs a certificate: name its files as `chain` and `key` in a section [[tls.certificate]], or order one with [tls.acme]",
                 listeners[at].transport
             ),
         ),
         (None, true) => findings.warning(
-            "tls.certificate is not used: no listener has transport = \"tls\" or \"auto\"",
+            "the certificates of [tls] are not used: no listener has transport = \"tls\" or \"auto\"",
         ),
         (Some(_), true) | (None, false) => {}
     }

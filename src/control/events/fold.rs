@@ -92,6 +92,7 @@ fn kind(denial: Denial) -> Denial {
         | Denial::NoFamily
         | Denial::Permissions
         | Denial::Channels
+        | Denial::Connections
         | Denial::OldChannel
         | Denial::TokenUnknown => denial,
     }

@@ -104,6 +104,7 @@ impl std::fmt::Display for Reason<'_> {
             Denial::NoFamily => f.write_str("no relay address of the wanted family"),
             Denial::Permissions => f.write_str("limits.permissions_per_allocation reached"),
             Denial::Channels => f.write_str("limits.channels_per_allocation reached"),
+            Denial::Connections => f.write_str("limits.connections_per_allocation reached"),
             Denial::OldChannel => f.write_str(
                 "channel above 0x4FFF, as clients from before RFC 8656 use; turn.channel_numbers = \"rfc5766\" admits it",
             ),

@@ -53,7 +53,7 @@ fn a_secret_is_made_once_with_mode_600_and_then_kept() {
 #[test]
 fn servers_that_start_at_once_agree_on_one_secret() {
     let directory = Directory::new("race");
-    create_directory(&directory.0.join("state")).unwrap();
+    private_file::create_directory(&directory.0.join("state")).unwrap();
     // What the slower of two does: the name is taken when it comes to link.
     make_secret(&directory.secret()).unwrap();
     let first = fs::read_to_string(directory.secret()).unwrap();
@@ -75,7 +75,7 @@ fn a_file_that_others_can_read_is_closed_to_them_and_said_so() {
 #[test]
 fn an_empty_file_is_not_taken_for_a_secret() {
     let directory = Directory::new("empty");
-    create_directory(&directory.0.join("state")).unwrap();
+    private_file::create_directory(&directory.0.join("state")).unwrap();
     fs::write(directory.secret(), "\n").unwrap();
     let error = keep_secret(&directory.state(), &Surroundings::default()).unwrap_err();
     assert!(error.to_string().contains("does not hold a secret; remove it"), "{error}");
@@ -149,4 +149,24 @@ fn a_missing_permission_is_told_from_other_failures() {
             && failed(ErrorKind::ReadOnlyFilesystem).no_permission
     );
     assert!(!failed(ErrorKind::NotADirectory).no_permission);
+}
+
+#[test]
+fn a_part_of_the_server_gets_the_first_directory_that_can_be_written_to() {
+    let directory = Directory::new("parts");
+    let found = keep_directory(&directory.state(), &Surroundings::default(), "acme").unwrap();
+    assert_eq!(found, directory.0.join("state/acme"));
+    assert_eq!((mode(&found), fs::read_dir(&found).unwrap().count()), (0o700, 0));
+
+    fs::write(directory.0.join("file"), "").unwrap();
+    let around = Surroundings {
+        xdg_state_home: Some(directory.0.join("file").into()),
+        home: Some(directory.0.join("home").into()),
+        ..Surroundings::default()
+    };
+    let found = keep_directory(&choice::StateDir::Auto, &around, "acme").unwrap();
+    assert_eq!(found, directory.0.join("home/.local/state/turnbridge/acme"));
+
+    let error = keep_directory(&choice::StateDir::At(directory.0.join("file")), &around, "acme").unwrap_err();
+    assert!(!error.no_permission && error.to_string().contains("no directory can keep acme:\n  "), "{error}");
 }

@@ -42,6 +42,8 @@ pub(crate) struct Marks {
     pub(crate) paused: bool,
     /// The kernel has said that the other side is closed, which it says only once.
     pub(crate) hung_up: bool,
+    /// Nothing more can be sent.
+    pub(crate) broken: bool,
     /// To be found by its client's 5-tuple.
     pub(crate) entered: bool,
 }

@@ -281,7 +281,7 @@ impl Streams {
         !self.dirty.is_empty()
     }
 
-    /// Writes what waits. Connections that turn out to be broken are noticed when they are read from.
+    /// Writes what waits. Connections that turn out to be broken end when they are read from.
     pub(crate) fn flush(&mut self, counters: &mut Counters) {
         while let Some(place) = self.dirty.pop() {
             let limit = self.options.send_queue;
@@ -290,10 +290,9 @@ impl Streams {
             counters.stream_writes += 1;
             match connection.write() {
                 Ok(count) => counters.stream_bytes_sent += count as u64,
-                // The poll tells of the hang-up too, unless it did so before.
-                Err(_) => connection.marks.hung_up = true,
+                Err(_) => connection.marks.broken = true,
             }
-            if connection.marks.hung_up || connection.marks.paused && !connection.is_clogged(limit) {
+            if connection.marks.broken || connection.marks.paused && !connection.is_clogged(limit) {
                 connection.marks.paused = false;
                 self.resumed.push(place);
             }

@@ -82,6 +82,10 @@ impl<C: Core> Engine<C> {
         let streams = &mut self.sockets.streams;
         let Some(connection) = streams.connection(place) else { return 0 };
         connection.marks.queued = false;
+        if connection.marks.broken {
+            self.end_connection(now, place, End::Broken, batch, poll);
+            return 0;
+        }
         if streams.pause(place) {
             return 0;
         }

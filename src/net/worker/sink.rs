@@ -54,10 +54,17 @@ impl<'s> Sink<'_, 's> {
                     self.counters.dropped_closed += 1;
                 }
             }
-            Output::OpenRelay { relay, client, port } => self.wishes.open.push((relay, client, port)),
+            Output::OpenRelay { relay, client, port, transport: _ } => {
+                self.wishes.open.push((relay, client, port));
+            }
             Output::CloseRelay { relay } => self.wishes.close.push(relay),
             // Datagrams come from no connection.
-            Output::CloseClient { .. } => {}
+            Output::CloseClient { .. }
+            | Output::HandOver { .. }
+            | Output::ConnectPeer { .. }
+            | Output::KeepPeer { .. }
+            | Output::ClosePeer { .. }
+            | Output::Splice { .. } => {}
             // There is no kernel path that could take a channel over.
             Output::ChannelUp { .. } | Output::ChannelDown { .. } => {}
             Output::Event(event) => (self.observer)(Report::Core(event)),

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::net::listener::open_listeners;
 use crate::net::ports::RelayAddress;
-use crate::turn::{AllocationId, Family, FiveTuple, Input, Output, PortRequest, RelayId};
+use crate::turn::{AllocationId, Family, FiveTuple, Input, Output, PortRequest, RelayId, RelayTransport};
 
 /// Does what the first byte of a datagram says.
 ///
@@ -53,7 +53,10 @@ impl Core for TinyCore {
                 let head = [b'U', high, low, icmp.kind, icmp.code];
                 out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
             }
-            Input::ClientGone { .. } => {}
+            Input::ClientGone { .. }
+            | Input::PeerConnected { .. }
+            | Input::PeerAccepted { .. }
+            | Input::PeerGone { .. } => {}
         }
     }
 
@@ -89,7 +92,12 @@ impl TinyCore {
                 self.next += 1;
                 self.relays.insert(client, relay);
                 self.clients.insert(relay, client);
-                out(Output::OpenRelay { relay, client, port: PortRequest::Any });
+                out(Output::OpenRelay {
+                    relay,
+                    client,
+                    port: PortRequest::Any,
+                    transport: RelayTransport::Udp,
+                });
             }
             [b'C', ..] => {
                 let relay = self.relays[&client];

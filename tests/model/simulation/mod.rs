@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use turnbridge::turn::{FiveTuple, Icmp, Input, Millis, Now, Parts, Quota, Relay, RelayId};
+use turnbridge::turn::{FiveTuple, Icmp, Input, Millis, Now, Parts, Quota, Relay, RelayId, RelayNumber};
 
 use cast::{Cast, Directory, EPOCH};
 use datagrams::{Datagrams, Memory};
@@ -71,6 +71,7 @@ impl Simulation {
             quota: Arc::clone(&quota),
             nonce_key: random.array(),
             seed: u64::from_be_bytes(random.array()),
+            number: RelayNumber::ALONE,
         });
         let good = cast.accounts.iter().filter(|account| !account.keys.is_empty()).count();
         let memories = cast.clients.iter().map(|_| Memory {

@@ -81,7 +81,7 @@ impl Owned {
             Output::ToPeer { relay, peer, bytes, dont_fragment } => {
                 Self::ToPeer { relay, peer, bytes: bytes.to_vec(), dont_fragment }
             }
-            Output::OpenRelay { relay, client, port } => Self::OpenRelay { relay, client, port },
+            Output::OpenRelay { relay, client, port, .. } => Self::OpenRelay { relay, client, port },
             Output::CloseRelay { relay } => Self::CloseRelay { relay },
             Output::ChannelUp { relay, client, channel, peer } => {
                 Self::ChannelUp(Channel { relay, client, number: channel.get(), peer })
@@ -96,6 +96,12 @@ impl Owned {
             Output::Event(Event::Ended { allocation, client, user, traffic, .. }) => {
                 Self::Ended { allocation, client, user: user.to_owned(), traffic }
             }
+            // There are no TCP allocations to have connections.
+            Output::HandOver { .. }
+            | Output::ConnectPeer { .. }
+            | Output::KeepPeer { .. }
+            | Output::ClosePeer { .. }
+            | Output::Splice { .. } => panic!("{output:?}"),
             // What a refusal says to operators is not the client's business, which is what is modelled.
             Output::Event(Event::Refused { .. }) => return None,
         })

@@ -42,7 +42,7 @@ impl Model {
             return;
         }
         let mut codes = Vec::new();
-        let wanted = Wanted::read(request, &mut codes);
+        let wanted = Wanted::read(client, request, &mut codes);
         if is_tunnel(client) {
             codes.push(403);
         }
@@ -221,9 +221,15 @@ struct Wanted {
 
 impl Wanted {
     /// Adds a code for each thing that is wrong; any of them may be the answer.
-    fn read(request: &Message<'_>, codes: &mut Vec<u16>) -> Option<Self> {
+    fn read(client: FiveTuple, request: &Message<'_>, codes: &mut Vec<u16>) -> Option<Self> {
         match request.get(A::REQUESTED_TRANSPORT) {
             Some([17, _, _, _]) => {}
+            // RFC 6062 §5.1.
+            Some([6, _, _, _]) => {
+                let of_datagrams = [A::DONT_FRAGMENT, A::EVEN_PORT, A::RESERVATION_TOKEN];
+                let is_mixed = !client.is_stream() || of_datagrams.iter().any(|kind| request.has(*kind));
+                codes.push(if is_mixed { 400 } else { 442 });
+            }
             Some(value) if value.len() == 4 => codes.push(442),
             Some(_) | None => codes.push(400),
         }

@@ -38,7 +38,8 @@ impl Model {
         message: &Message<'_>,
         out: &mut Outputs,
     ) {
-        if !unknown_attributes(message, self.rules.dont_fragment).is_empty() {
+        let can_be_done = |kind| self.rules.dont_fragment || kind != A::DONT_FRAGMENT;
+        if !unknown_attributes(message, can_be_done).is_empty() {
             return;
         }
         let peer = message.get(A::XOR_PEER_ADDRESS).and_then(|it| decode_xor_address(it, message.header()));

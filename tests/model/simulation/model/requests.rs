@@ -1,17 +1,15 @@
-//! STUN messages: Binding, and the requests of TURN (RFC 8656 §7 to §12).
+//! STUN messages: which is which, and the requests of TURN (RFC 8656 §7 to §12).
 
 use std::net::{IpAddr, SocketAddr};
 
 use turnbridge::turn::FiveTuple;
-use turnbridge::wire::{AttributeType, Class, Message, Method, decode_address, decode_xor_address};
+use turnbridge::wire::{AttributeType, Class, Message, Method, decode_xor_address};
 
 use super::super::cast::{Verdict, is_forged};
 use super::super::outputs::{Channel, Outputs, Owned};
 use super::allocate::wants_ipv6;
-use super::attributes::{
-    family, lifetime, number, refused, succeeded, told_unknown, unknown_attributes, unscoped,
-};
-use super::credentials::{Proven, error_code};
+use super::attributes::{family, lifetime, number, refused, succeeded, told_unknown, unknown_attributes};
+use super::credentials::Proven;
 use super::{Allocation, Model, Moment};
 use AttributeType as A;
 
@@ -31,50 +29,26 @@ impl Model {
         if header.method == Method::BINDING {
             return self.binding(client, &message, out);
         }
-        let is_turn = [Method::ALLOCATE, Method::REFRESH, Method::CREATE_PERMISSION, Method::CHANNEL_BIND]
-            .contains(&header.method);
+        let is_turn = [
+            Method::ALLOCATE,
+            Method::REFRESH,
+            Method::CREATE_PERMISSION,
+            Method::CHANNEL_BIND,
+            Method::CONNECT,
+            Method::CONNECTION_BIND,
+        ]
+        .contains(&header.method);
         if header.is_classic() || !is_turn {
             return;
         }
         let Some(proven) = self.authenticate(now, client, &message, out) else { return };
         if header.method == Method::ALLOCATE {
             self.allocate(now, client, &message, &proven, out);
+        } else if header.method == Method::CONNECTION_BIND {
+            self.connection_bind(now.mono, client, &message, &proven, out);
         } else {
             self.on_allocation(now.mono, client, &message, &proven, out);
         }
-    }
-
-    fn binding(&mut self, client: FiveTuple, request: &Message<'_>, out: &mut Outputs) {
-        let Some(answer) = out.take_answer(client, request) else {
-            let is_forgeable = !client.is_stream() && !client.client().ip().is_loopback();
-            let is_limited = self.rules.bindings.is_some() && is_forgeable;
-            assert!(is_limited, "no answer to a Binding request");
-            return;
-        };
-        let answer = Message::parse(&answer).unwrap();
-        assert_eq!(answer.integrity(), None);
-        let mut unknown = unknown_attributes(request, true);
-        let change = request.get(A::CHANGE_REQUEST).is_some_and(|flags| flags.iter().any(|byte| *byte != 0));
-        if unknown.is_empty() && change {
-            unknown.push(A::CHANGE_REQUEST.0);
-        }
-        // RFC 3489 §11.2.10.
-        if request.header().is_classic() && unknown.len() % 2 == 1 {
-            unknown.extend(unknown.last().copied());
-        }
-        if !unknown.is_empty() {
-            assert_eq!((error_code(&answer), told_unknown(&answer)), (420, unknown));
-            return;
-        }
-        assert_eq!(answer.header().class, Class::Success);
-        let told = match request.header().is_classic() {
-            true => answer.get(A::MAPPED_ADDRESS).and_then(decode_address),
-            false => answer.get(A::XOR_MAPPED_ADDRESS).and_then(|it| decode_xor_address(it, answer.header())),
-        };
-        assert_eq!(told, Some(unscoped(client.client())));
-        let others = usize::from(request.has_fingerprint()) * 8;
-        let size = 20 + 4 + if client.client().is_ipv4() { 8 } else { 20 };
-        assert_eq!(answer.bytes().len(), size + others, "nothing more than the address (THREATS L01)");
     }
 
     /// Refresh, CreatePermission and ChannelBind.
@@ -101,11 +75,28 @@ impl Model {
             refused(client, request, proven, &[441], out);
         } else if request.header().method == Method::REFRESH {
             self.refresh(now, client, request, proven, out);
+        } else if request.header().method == Method::CONNECT {
+            refused(client, request, proven, &[437], out);
         } else if request.header().method == Method::CREATE_PERMISSION {
             self.create_permission(now, client, request, proven, out);
         } else {
             self.channel_bind(now, client, request, proven, out);
         }
+    }
+
+    fn connection_bind(
+        &mut self,
+        now: u64,
+        client: FiveTuple,
+        request: &Message<'_>,
+        proven: &Proven,
+        out: &mut Outputs,
+    ) {
+        if self.is_refused_for_unknown(client, request, proven, out) {
+            return;
+        }
+        let code = if self.of_client(client, now).is_some() { 437 } else { 400 };
+        refused(client, request, proven, &[code], out);
     }
 
     fn refresh(
@@ -253,7 +244,11 @@ impl Model {
         proven: &Proven,
         out: &mut Outputs,
     ) -> bool {
-        let unknown = unknown_attributes(request, self.rules.dont_fragment && !wants_ipv6(client, request));
+        let is_for_tcp = request.header().method == Method::ALLOCATE
+            && matches!(request.get(A::REQUESTED_TRANSPORT), Some([6, _, _, _]));
+        let can_forbid_fragments = self.rules.dont_fragment && !wants_ipv6(client, request);
+        let can_be_done = |kind| can_forbid_fragments || is_for_tcp || kind != A::DONT_FRAGMENT;
+        let unknown = unknown_attributes(request, can_be_done);
         if unknown.is_empty() {
             return false;
         }

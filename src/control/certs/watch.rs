@@ -1,0 +1,171 @@
+//! Keeps what is served in step with the files.
+
+use super::{CertStore, Certificate, Notice, advice, expiry::Expiry, load::load, pem, roots::Roots};
+use crate::config::checked::{CertificateFiles, Tls};
+use sha2::{Digest, Sha256};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The certificates of the configuration, and what became of their files.
+#[derive(Debug)]
+pub struct Watch {
+    store: Arc<CertStore>,
+    pairs: Vec<Pair>,
+    expiry: Expiry,
+    looked: Option<Instant>,
+}
+
+/// A chain file and a key file.
+#[derive(Debug)]
+struct Pair {
+    files: CertificateFiles,
+    /// What is served, and the hash of the files it was read from.
+    certificate: Arc<Certificate>,
+    hash: Option<Hash>,
+    broken: Option<Broken>,
+}
+
+/// Files that cannot be used.
+#[derive(Debug)]
+struct Broken {
+    since: Instant,
+    is_told: bool,
+}
+
+type Hash = [u8; 32];
+
+/// How often the files are looked at. Their content is compared, which is a few kilobytes: times and inodes miss what
+/// happens behind a link, as Kubernetes and certbot have it.
+const LOOK: Duration = Duration::from_secs(2);
+/// Whoever renews a certificate writes two files, and for a moment they do not belong together.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Watch {
+    /// Reads all files of `tls` and serves them from `store`. Where one cannot be used there is nothing to fall back to,
+    /// and all problems are told; otherwise what should be mended.
+    pub fn start(
+        tls: &Tls,
+        store: Arc<CertStore>,
+        unix_now: u64,
+    ) -> Result<(Self, Vec<Notice>), Vec<String>> {
+        let (mut pairs, mut notices, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        let roots = Roots::of_this_host();
+        for files in &tls.certificates {
+            let hash = hash(files);
+            match load(files) {
+                Ok((certificate, warnings)) => {
+                    let certificate = Arc::new(certificate);
+                    notices.push(Notice::Loaded(certificate.status()));
+                    notices.extend(advise(&certificate, files, &roots, unix_now, warnings));
+                    pairs.push(Pair { files: files.clone(), certificate, hash, broken: None });
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut watch = Self { store, pairs, expiry: Expiry::default(), looked: None };
+        watch.install();
+        notices.extend(watch.on_names(&tls.names));
+        notices.extend(watch.expiry.check(&watch.store.status(), unix_now));
+        Ok((watch, notices))
+    }
+
+    /// What is served.
+    pub fn store(&self) -> &Arc<CertStore> {
+        &self.store
+    }
+
+    /// Takes in what has changed. To be called often; most calls do nothing.
+    pub fn look(&mut self, now: Instant, unix_now: u64) -> Vec<Notice> {
+        if self.looked.is_some_and(|looked| now.duration_since(looked) < LOOK) {
+            return Vec::new();
+        }
+        self.read_again(now, unix_now, GRACE)
+    }
+
+    /// Takes in what has changed at the wish of an operator, who is told at once what is wrong.
+    pub fn reload(&mut self, now: Instant, unix_now: u64) -> Vec<Notice> {
+        for broken in self.pairs.iter_mut().filter_map(|pair| pair.broken.as_mut()) {
+            broken.is_told = false;
+        }
+        self.read_again(now, unix_now, Duration::ZERO)
+    }
+
+    fn read_again(&mut self, now: Instant, unix_now: u64, grace: Duration) -> Vec<Notice> {
+        self.looked = Some(now);
+        let mut notices: Vec<Notice> = Vec::new();
+        for pair in &mut self.pairs {
+            notices.extend(pair.look(now, unix_now, grace));
+        }
+        if notices.iter().any(|notice| matches!(notice, Notice::Loaded(_))) {
+            self.install();
+        }
+        notices.extend(self.expiry.check(&self.store.status(), unix_now));
+        notices
+    }
+
+    fn install(&self) {
+        let certificates: Vec<_> = self.pairs.iter().map(|pair| pair.certificate.clone()).collect();
+        self.store.install_files(&certificates);
+    }
+
+    fn on_names(&self, names: &[String]) -> Vec<Notice> {
+        let certificates: Vec<_> = self.pairs.iter().map(|pair| pair.certificate.clone()).collect();
+        let names = names.iter().map(String::as_str);
+        advice::on_names(names, &certificates).into_iter().map(Notice::Advice).collect()
+    }
+}
+
+impl Pair {
+    fn look(&mut self, now: Instant, unix_now: u64, grace: Duration) -> Vec<Notice> {
+        let hash = hash(&self.files);
+        if hash.is_some() && hash == self.hash {
+            let was_told = self.broken.take().is_some_and(|broken| broken.is_told);
+            return was_told.then(|| Notice::Mended(self.files.chain.clone())).into_iter().collect();
+        }
+        match load(&self.files) {
+            Ok((certificate, warnings)) => {
+                self.certificate = Arc::new(certificate);
+                (self.hash, self.broken) = (hash, None);
+                let mut notices = vec![Notice::Loaded(self.certificate.status())];
+                let roots = Roots::of_this_host();
+                notices.extend(advise(&self.certificate, &self.files, &roots, unix_now, warnings));
+                notices
+            }
+            Err(detail) => {
+                let broken = self.broken.get_or_insert(Broken { since: now, is_told: false });
+                if broken.is_told || now.duration_since(broken.since) < grace {
+                    return Vec::new();
+                }
+                broken.is_told = true;
+                vec![Notice::Broken { path: self.files.chain.clone(), detail }]
+            }
+        }
+    }
+}
+
+fn advise(
+    certificate: &Certificate,
+    files: &CertificateFiles,
+    roots: &Roots,
+    unix_now: u64,
+    warnings: Vec<String>,
+) -> impl Iterator<Item = Notice> {
+    let chain = advice::on_chain(&certificate.chain, &files.chain, roots, unix_now);
+    warnings.into_iter().chain(chain).map(Notice::Advice)
+}
+
+/// `None` while one of them cannot be read.
+fn hash(files: &CertificateFiles) -> Option<Hash> {
+    let mut hash = Sha256::new();
+    for path in [&files.chain, &files.key] {
+        let (bytes, _) = pem::read(path).ok()?;
+        hash.update(bytes.len().to_be_bytes());
+        hash.update(&bytes);
+    }
+    Some(hash.finalize().into())
+}
