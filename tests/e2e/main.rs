@@ -25,6 +25,8 @@ mod hold;
 #[path = "../interop/mod.rs"]
 mod interop;
 mod log;
+#[path = "../netlab/mod.rs"]
+mod netlab;
 mod networks;
 mod ports;
 mod renewal_info;

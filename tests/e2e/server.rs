@@ -1,5 +1,6 @@
 //! The server under test.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, ExitStatus};
 use std::thread;
@@ -57,6 +58,17 @@ impl Server {
             let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
             if line["event"] == event { wanted(&line) } else { None }
         })
+    }
+
+    /// Waits until so many allocations have ended; what is said of each.
+    #[track_caller]
+    pub(crate) fn ended(&self, count: usize) -> Vec<Value> {
+        let seen = Cell::new(0);
+        self.wait_for("allocation ended", |_| {
+            seen.set(seen.get() + 1);
+            (seen.get() == count).then_some(())
+        });
+        self.logged("allocation ended")
     }
 
     /// All log lines with this event.

@@ -78,10 +78,17 @@ impl Datagrams<'_> {
         }
         let mut list = match self.random.below(8) {
             1 => vec![Value(A::CHANGE_REQUEST, vec![0; 4])],
-            2 => vec![Value(A::CHANGE_REQUEST, vec![0, 0, 0, 6])],
-            3 => vec![Value(A::CHANGE_REQUEST, vec![])],
+            2 | 3 => vec![Value(A::CHANGE_REQUEST, vec![0, 0, 0, *self.random.pick(&[2, 4, 6, 0xFF])])],
+            4 => vec![Value(A::CHANGE_REQUEST, vec![])],
             _ => Vec::new(),
         };
+        if self.random.once_in(6) {
+            let port = *self.random.pick(&[&[0x0F, 0xA1, 0, 0][..], &[0x0F, 0xA2], &[0, 0, 0, 0], &[1]]);
+            list.push(Value(A::RESPONSE_PORT, port.to_vec()));
+        }
+        if self.random.once_in(8) {
+            list.push(Value(A::PADDING, vec![0xAA; *self.random.pick(&[0, 1, 700, 1500, 2000])]));
+        }
         if self.random.once_in(10) {
             list.push(Value(*self.random.pick(&UNKNOWN), vec![1, 2, 3]));
         }

@@ -5,6 +5,7 @@
 
 mod allocate;
 mod attributes;
+mod binding;
 mod credentials;
 mod relaying;
 mod requests;

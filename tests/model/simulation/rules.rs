@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use turnbridge::turn::{AllocationLimits, ChannelRange, CredentialExpiry, NatDiscovery, Rate, Settings};
+use turnbridge::turn::{
+    AllocationLimits, ChannelRange, Corner, CredentialExpiry, ListenerId, NatDiscovery, Quartet, Rate,
+    Settings,
+};
 
 use super::cast;
 use super::random::Random;
@@ -25,7 +28,22 @@ pub struct Rules {
     pub challenges: Option<Rate>,
     /// The same for Binding.
     pub bindings: Option<Rate>,
+    pub discovery: Discovery,
 }
+
+/// Who is offered NAT behaviour discovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    Off,
+    Modern,
+    /// Clients of RFC 3489 too.
+    Classic,
+}
+
+/// The listeners that answer for each other, around the square: the next one has another address or port, and the next
+/// but one both. Clients talk to the first and the third; nobody else's listeners are the others.
+pub const CORNERS: [(u16, &str); 4] =
+    [(0, "203.0.113.5:3478"), (7, "203.0.113.9:3478"), (1, "203.0.113.9:3479"), (8, "203.0.113.5:3479")];
 
 impl Rules {
     pub fn random(random: &mut Random) -> Self {
@@ -59,6 +77,7 @@ impl Rules {
             total_rate,
             challenges: few(random),
             bindings: few(random),
+            discovery: *random.pick(&[Discovery::Off, Discovery::Modern, Discovery::Classic]),
         }
     }
 
@@ -82,8 +101,20 @@ impl Rules {
             challenge_budget: self.challenges.unwrap_or(plenty),
             binding_budget: self.bindings.unwrap_or(plenty),
             peers: cast::policy(self.policy),
-            nat_discovery: NatDiscovery::default(),
+            nat_discovery: self.nat_discovery(),
         }
+    }
+
+    fn nat_discovery(&self) -> NatDiscovery {
+        let [a1p1, a2p1, a2p2, a1p2] = CORNERS.map(|(listener, address)| Corner {
+            listener: ListenerId(listener),
+            address: address.parse().unwrap(),
+        });
+        let quartets = match self.discovery {
+            Discovery::Off => Vec::new(),
+            Discovery::Modern | Discovery::Classic => vec![Quartet { corners: [a1p1, a2p1, a1p2, a2p2] }],
+        };
+        NatDiscovery { quartets, classic: self.discovery == Discovery::Classic }
     }
 
     /// RFC 8656 §7.2: at least the default, and no more than the server's maximum above it.

@@ -28,12 +28,14 @@ pub(super) fn lifetime(request: &Message<'_>) -> Read<Option<u32>> {
     value.try_into().map(|value| Some(u32::from_be_bytes(value))).map_err(|_| 400)
 }
 
-/// The comprehension-required attributes of both RFCs, and CHANGE-REQUEST, which old clients send.
-const UNDERSTOOD: [u16; 23] = [
-    0x0001, 0x0003, 0x0006, 0x0008, 0x0009, 0x000A, 0x000C, 0x000D, 0x0012, 0x0013, 0x0014, 0x0015, 0x0016,
-    0x0017, 0x0018, 0x0019, 0x001A, 0x001C, 0x001D, 0x001E, 0x0020, 0x0022, 0x002A,
+/// The comprehension-required attributes of all our RFCs.
+const UNDERSTOOD: [u16; 27] = [
+    0x0001, 0x0003, 0x0004, 0x0005, 0x0006, 0x0008, 0x0009, 0x000A, 0x000C, 0x000D, 0x0012, 0x0013, 0x0014,
+    0x0015, 0x0016, 0x0017, 0x0018, 0x0019, 0x001A, 0x001C, 0x001D, 0x001E, 0x0020, 0x0022, 0x0026, 0x0027,
+    0x002A,
 ];
 
+/// What must be understood and is not, or cannot be done here.
 pub(super) fn unknown_attributes(message: &Message<'_>, can_be_done: impl Fn(A) -> bool) -> Vec<u16> {
     let mut unknown = Vec::new();
     for number in message.attributes().map(|attribute| attribute.kind.0).filter(|number| *number < 0x8000) {

@@ -1,17 +1,15 @@
-//! STUN messages: Binding, and the requests of TURN (RFC 8656 §7 to §12).
+//! STUN messages: which is which, and the requests of TURN (RFC 8656 §7 to §12).
 
 use std::net::{IpAddr, SocketAddr};
 
 use turnbridge::turn::FiveTuple;
-use turnbridge::wire::{AttributeType, Class, Message, Method, decode_address, decode_xor_address};
+use turnbridge::wire::{AttributeType, Class, Message, Method, decode_xor_address};
 
 use super::super::cast::{Verdict, is_forged};
 use super::super::outputs::{Channel, Outputs, Owned};
 use super::allocate::wants_ipv6;
-use super::attributes::{
-    family, lifetime, number, refused, succeeded, told_unknown, unknown_attributes, unscoped,
-};
-use super::credentials::{Proven, error_code};
+use super::attributes::{family, lifetime, number, refused, succeeded, told_unknown, unknown_attributes};
+use super::credentials::Proven;
 use super::{Allocation, Model, Moment};
 use AttributeType as A;
 
@@ -51,37 +49,6 @@ impl Model {
         } else {
             self.on_allocation(now.mono, client, &message, &proven, out);
         }
-    }
-
-    fn binding(&mut self, client: FiveTuple, request: &Message<'_>, out: &mut Outputs) {
-        let Some(answer) = out.take_answer(client, request) else {
-            let is_forgeable = !client.is_stream() && !client.client().ip().is_loopback();
-            let is_limited = self.rules.bindings.is_some() && is_forgeable;
-            assert!(is_limited, "no answer to a Binding request");
-            return;
-        };
-        let answer = Message::parse(&answer).unwrap();
-        assert_eq!(answer.integrity(), None);
-        // There is no other address to answer from.
-        let change = request.get(A::CHANGE_REQUEST).is_some_and(|flags| flags.iter().any(|byte| *byte != 0));
-        let mut unknown = unknown_attributes(request, |kind| !change || kind != A::CHANGE_REQUEST);
-        // RFC 3489 §11.2.10.
-        if request.header().is_classic() && unknown.len() % 2 == 1 {
-            unknown.extend(unknown.last().copied());
-        }
-        if !unknown.is_empty() {
-            assert_eq!((error_code(&answer), told_unknown(&answer)), (420, unknown));
-            return;
-        }
-        assert_eq!(answer.header().class, Class::Success);
-        let told = match request.header().is_classic() {
-            true => answer.get(A::MAPPED_ADDRESS).and_then(decode_address),
-            false => answer.get(A::XOR_MAPPED_ADDRESS).and_then(|it| decode_xor_address(it, answer.header())),
-        };
-        assert_eq!(told, Some(unscoped(client.client())));
-        let others = usize::from(request.has_fingerprint()) * 8;
-        let size = 20 + 4 + if client.client().is_ipv4() { 8 } else { 20 };
-        assert_eq!(answer.bytes().len(), size + others, "nothing more than the address (THREATS L01)");
     }
 
     /// Refresh, CreatePermission and ChannelBind.
