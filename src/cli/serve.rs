@@ -67,6 +67,7 @@ fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Fai
     let store = CertStore::new(config.tls.min_version)
         .map_err(|error| Failure { exit: Exit::Failed, messages: vec![error.to_string()] })?;
     let acme = acme_setup(&config, &store)?;
+    let tls = if acme.is_some() { Some(store.tls_configs()) } else { tls };
     let start = Start {
         authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
         advert: Advert::of(&config, &host),
