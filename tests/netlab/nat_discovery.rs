@@ -9,7 +9,7 @@ use crate::tools::{find, run, skip, skip_for_want_of};
 /// A NAT, and what clients have to say of it.
 struct Nat {
     name: &'static str,
-    /// For nftables; the client's address is `$client`.
+    /// For nftables; `$client` is the client's address, `$second` the server's second one and `$other` the NAT's.
     chains: &'static str,
     /// As RFC 4787 §4.1 and §5 call it.
     mapping: &'static str,
@@ -64,6 +64,18 @@ const PORT_RESTRICTED: Nat = Nat {
     classic: "Independent Mapping, Port Dependent Filter",
 };
 
+/// Shows another of its addresses to the server's second one.
+const BY_ADDRESS: Nat = Nat {
+    name: "nat-by-address",
+    chains: "chain out { type nat hook postrouting priority srcnat
+            oifname uplink ip daddr $second snat to $other
+            oifname uplink masquerade
+        }",
+    mapping: "Address Dependent Mapping",
+    filtering: "Address and Port Dependent Filtering",
+    classic: "Dependent Mapping",
+};
+
 /// Takes a random port for each destination.
 const SYMMETRIC: Nat = Nat {
     name: "nat-symmetric",
@@ -75,11 +87,22 @@ const SYMMETRIC: Nat = Nat {
     classic: "Dependent Mapping",
 };
 
+/// A client that does exactly what RFC 5780 §4.3 and §4.4 say.
+const DISCOVERY: &str = include_str!("discovery.py");
+
+impl Nat {
+    /// What stuntman's client and ours have to say.
+    fn verdict(&self) -> String {
+        format!("Nat behavior: {}\nNat filtering: {}", self.mapping, self.filtering)
+    }
+}
+
 /// The server's addresses.
 const FIRST: &str = "198.51.100.1";
 const SECOND: &str = "198.51.100.2";
 /// The NAT's, or that of a client without one.
 const OUTSIDE: &str = "198.51.100.9";
+const OTHER_OUTSIDE: &str = "198.51.100.10";
 const INSIDE: &str = "192.168.17.1";
 const CLIENT: &str = "192.168.17.7";
 
@@ -94,7 +117,7 @@ struct Lab<'a> {
 impl<'a> Lab<'a> {
     fn new(home: &'a Home, nat: &Nat) -> Self {
         let [machine, router, client] = [0; 3].map(|_| Host::new(home, Has::OnlyV4));
-        machine.connect("wan", &[&net(FIRST)], &router, &[&net(OUTSIDE)]);
+        machine.connect("wan", &[&net(FIRST)], &router, &[&net(OUTSIDE), &net(OTHER_OUTSIDE)]);
         machine.script(&format!("ip address add {} dev wan", net(SECOND)));
         router.connect("inside", &[&net(INSIDE)], &client, &[&net(CLIENT)]);
         router.forwards();
@@ -106,7 +129,7 @@ impl<'a> Lab<'a> {
                     iifname uplink meta l4proto udp drop
                 }}
             }}",
-            nat.chains.replace("$client", CLIENT)
+            nat.chains.replace("$client", CLIENT).replace("$second", SECOND).replace("$other", OTHER_OUTSIDE)
         ));
         let server = serve(home, &machine, &[FIRST, SECOND], &[]);
         Self { client, nat: router, machine, _server: server }
@@ -143,7 +166,7 @@ fn ask(host: &Host<'_>, program: &str, flags: &[&str], server: &str) -> String {
 /// Makes a home for a test, if the network can be made and both clients are here.
 fn home(name: &str) -> Option<Home> {
     let home = Home::new(name);
-    for tool in ["turnutils_natdiscovery", "stun"] {
+    for tool in ["turnutils_natdiscovery", "stun", "python3"] {
         if find(tool).is_none() {
             skip_for_want_of(tool);
             return None;
@@ -156,7 +179,12 @@ fn home(name: &str) -> Option<Home> {
 fn every_client_knows(nat: &Nat) {
     let Some(home) = home(nat.name) else { return };
     let lab = Lab::new(&home, nat);
-    for (flag, verdict) in [("-m", nat.mapping), ("-f", nat.filtering)] {
+    let script = home.file("discovery.py", DISCOVERY);
+    let said = lab.ask("python3", &[script.to_str().unwrap()]);
+    assert!(said.contains(&nat.verdict()), "{}: {said}", nat.verdict());
+    // Its third test of the mapping is not that of RFC 5780 §4.3: it asks the first address again.
+    let mapping = if nat.name == BY_ADDRESS.name { SYMMETRIC.mapping } else { nat.mapping };
+    for (flag, verdict) in [("-m", mapping), ("-f", nat.filtering)] {
         let said = lab.ask("turnutils_natdiscovery", &[flag]);
         assert!(said.contains(&format!("NAT with {verdict}!")), "{verdict}: {said}");
     }
@@ -182,6 +210,11 @@ fn a_nat_that_passes_answers_alone_is_known() {
 }
 
 #[test]
+fn a_nat_that_maps_by_destination_address_is_known() {
+    every_client_knows(&BY_ADDRESS);
+}
+
+#[test]
 fn a_symmetric_nat_is_known() {
     every_client_knows(&SYMMETRIC);
 }
@@ -193,12 +226,11 @@ fn stunclient_knows_every_nat() {
         return skip("stunclient (stuntman) is not installed, and Debian does not have it");
     }
     // It asks everything from one port, so that an address is known to the NAT when filtering by address is tested.
-    for nat in [OPEN, PORT_RESTRICTED, SYMMETRIC] {
+    for nat in [OPEN, PORT_RESTRICTED, BY_ADDRESS, SYMMETRIC] {
         let Some(home) = home(&format!("stuntman-{}", nat.name)) else { return };
         let said = Lab::new(&home, &nat).ask("stunclient", &["--mode", "full"]);
-        for verdict in [format!("Nat behavior: {}", nat.mapping), format!("Nat filtering: {}", nat.filtering)]
-        {
-            assert!(said.contains(&verdict), "{verdict}: {said}");
+        for verdict in nat.verdict().lines() {
+            assert!(said.contains(verdict), "{verdict}: {said}");
         }
     }
 }
