@@ -23,6 +23,10 @@ pub(crate) enum End {
     Idle,
     /// The same client has another one, so this one is dead.
     Replaced,
+    /// A load balancer has not said whose it is.
+    Announcement,
+    /// Its client, whom a load balancer has named, has too many.
+    Refused,
 }
 
 impl End {
@@ -38,6 +42,8 @@ impl End {
             Self::FirstRequestTimeout => &mut counters.connections_request_timeout,
             Self::Idle => &mut counters.connections_idle,
             Self::Replaced => &mut counters.connections_replaced,
+            Self::Announcement => &mut counters.connections_bad_proxy_header,
+            Self::Refused => &mut counters.connections_refused_source,
         }
     }
     /// In the words of the log.
@@ -52,6 +58,8 @@ impl End {
             Self::FirstRequestTimeout => "request timeout",
             Self::Idle => "idle",
             Self::Replaced => "replaced",
+            Self::Announcement => "no good PROXY header",
+            Self::Refused => "too many connections",
         }
     }
 }
