@@ -51,7 +51,14 @@ impl Failure {
             }
             let reached = !matches!(error, Error::Http(_) | Error::Hyper(_) | Error::Other(_));
             let kind = if reached { Kind::Other } else { Kind::NotReached };
-            Self { kind, ..Self::here(step, with_causes(&error)) }
+            let failure = Self { kind, ..Self::here(step, with_causes(&error)) };
+            match failure.reason.contains("UnknownIssuer") {
+                true => failure.advise(
+                    "this host does not trust the CA's own server: install the package ca-certificates, or for a private \
+                     CA set tls.acme.ca_file",
+                ),
+                false => failure,
+            }
         }
     }
 
