@@ -25,6 +25,7 @@ mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod exit_codes;
+mod fallback;
 mod first_minute;
 mod hold;
 #[path = "../interop/mod.rs"]
