@@ -11,6 +11,7 @@
 
 mod client;
 mod home;
+mod login;
 mod pebble;
 mod process;
 mod server;
@@ -30,3 +31,4 @@ mod netlab;
 mod networks;
 mod ports;
 mod renewal_info;
+mod tcp_relay;
