@@ -21,6 +21,8 @@ pub(crate) enum End {
     FirstRequestTimeout,
     /// Nothing more came, and it holds no allocation.
     Idle,
+    /// The core has done with it.
+    Dismissed,
     /// The same client has another one, so this one is dead.
     Replaced,
 }
@@ -37,6 +39,7 @@ impl End {
             Self::HandshakeTimeout => &mut counters.connections_handshake_timeout,
             Self::FirstRequestTimeout => &mut counters.connections_request_timeout,
             Self::Idle => &mut counters.connections_idle,
+            Self::Dismissed => &mut counters.connections_dismissed,
             Self::Replaced => &mut counters.connections_replaced,
         }
     }
