@@ -129,6 +129,8 @@ counters! {
     peers_accepted,
     /// Connections that ended because their client opened another one from the same address.
     connections_replaced,
+    /// Connections that ended because a load balancer did not say whose they were.
+    connections_bad_proxy_header,
 }
 
 impl Counters {

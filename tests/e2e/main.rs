@@ -34,6 +34,7 @@ mod log;
 mod netlab;
 mod networks;
 mod ports;
+mod proxy_protocol;
 mod renewal_info;
 mod stream_ends;
 mod stream_framing;

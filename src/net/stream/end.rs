@@ -25,6 +25,10 @@ pub(crate) enum End {
     Dismissed,
     /// The same client has another one, so this one is dead.
     Replaced,
+    /// A load balancer has not said whose it is.
+    Announcement,
+    /// Its client, whom a load balancer has named, has too many.
+    Refused,
 }
 
 impl End {
@@ -41,6 +45,8 @@ impl End {
             Self::Idle => &mut counters.connections_idle,
             Self::Dismissed => &mut counters.connections_dismissed,
             Self::Replaced => &mut counters.connections_replaced,
+            Self::Announcement => &mut counters.connections_bad_proxy_header,
+            Self::Refused => &mut counters.connections_refused_source,
         }
     }
     /// In the words of the log.
@@ -55,6 +61,8 @@ impl End {
             Self::FirstRequestTimeout => "request timeout",
             Self::Idle => "idle",
             Self::Replaced => "replaced",
+            Self::Announcement => "no good PROXY header",
+            Self::Refused => "too many connections",
         }
     }
 }

@@ -24,6 +24,7 @@ use mio::{Interest, Registry};
 
 pub(crate) use arena::{Arena, ArenaRound};
 pub use caps::Caps;
+use connection::{Arrival, Origin};
 pub(crate) use connection::{Connection, Course, STRANGERS_FRAME_MAX, TURN_ROOM, Turn};
 pub use connection::{Patience, Security};
 pub(crate) use end::End;
@@ -39,6 +40,7 @@ use super::throttle::Throttle;
 use super::tls::TlsConfigs;
 use super::worker::token;
 use crate::turn::{FiveTuple, Millis, Transport};
+use crate::wire::proxy_protocol::ProxyError;
 use caps::CapReached;
 
 /// What the operator decided about connections.
@@ -82,6 +84,7 @@ pub(crate) struct Streams {
     cipher: Box<[u8; READ_MAX]>,
     refused: Throttle,
     starved: Throttle,
+    unannounced: Throttle,
 }
 
 /// Connections accepted in one turn.
@@ -105,6 +108,7 @@ impl Streams {
             cipher: Box::new([0; READ_MAX]),
             refused: Throttle::default(),
             starved: Throttle::default(),
+            unannounced: Throttle::default(),
         }
     }
 
@@ -143,7 +147,7 @@ impl Streams {
             match listener.accept() {
                 Ok((socket, peer)) => {
                     counters.connections_accepted += 1;
-                    let security = listener.security();
+                    let (security, origin) = (listener.security(), listener.origin(peer.ip()));
                     let place = match self.options.caps.take() {
                         Ok(place) => place,
                         Err(cap) => {
@@ -151,8 +155,14 @@ impl Streams {
                             continue;
                         }
                     };
-                    let connection = Connection::new(socket, peer, (number, security), place, now);
-                    self.admit(connection, registry, counters, now);
+                    let connection = Connection::new(
+                        socket,
+                        peer,
+                        Arrival { listener: number, security, origin },
+                        place,
+                        now,
+                    );
+                    self.admit(connection, origin, registry, counters, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
@@ -177,11 +187,15 @@ impl Streams {
     fn admit(
         &mut self,
         mut connection: Connection,
+        origin: Origin,
         registry: &Registry,
         counters: &mut Counters,
         now: Millis,
     ) {
-        if let Err(cap) = connection.claim_place() {
+        // Whose a load balancer's connection is it will say.
+        if origin == Origin::Client
+            && let Err(cap) = connection.claim_place()
+        {
             return self.refuse(cap, connection.client().client(), counters, now);
         }
         self.place_for(Box::new(connection), registry, counters, now);
@@ -219,18 +233,28 @@ impl Streams {
     }
 
     fn refuse(&mut self, cap: CapReached, client: SocketAddr, counters: &mut Counters, now: Millis) {
+        *match cap {
+            CapReached::Total => &mut counters.connections_refused_total,
+            CapReached::Source => &mut counters.connections_refused_source,
+        } += 1;
+        self.tell_refused(cap, client, now);
+    }
+
+    /// Says once in a while that a limit was reached.
+    pub(crate) fn tell_refused(&mut self, cap: CapReached, client: SocketAddr, now: Millis) {
         let limit = match cap {
-            CapReached::Total => {
-                counters.connections_refused_total += 1;
-                "limits.connections"
-            }
-            CapReached::Source => {
-                counters.connections_refused_source += 1;
-                "limits.connections_per_ip"
-            }
+            CapReached::Total => "limits.connections",
+            CapReached::Source => "limits.connections_per_ip",
         };
         if let Some(suppressed) = self.refused.pass(now) {
             tracing::warn!(%client, limit, suppressed, "connection refused");
+        }
+    }
+
+    /// Says once in a while that a load balancer does not do what was configured.
+    pub(crate) fn tell_unannounced(&mut self, balancer: SocketAddr, error: ProxyError, now: Millis) {
+        if let Some(suppressed) = self.unannounced.pass(now) {
+            tracing::warn!(%balancer, reason = error.reason(), suppressed, "no good PROXY header from a load balancer");
         }
     }
 

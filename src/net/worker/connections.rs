@@ -129,7 +129,7 @@ impl<C: Core> Engine<C> {
             (Ok(Rest::Departing(worker, rest)), _) => self.hand_over(place, worker, rest, poll),
             (Err(end), _) => self.end_connection(now, place, end, batch, poll),
             (Ok(Rest::Part(_)), Some(end)) => {
-                let end = self.judge_read_end(place, end);
+                let end = self.judge_read_end(now, place, end);
                 self.end_connection(now, place, end, batch, poll);
             }
             (Ok(Rest::Part(rest)), None) => {
@@ -250,13 +250,23 @@ impl<C: Core> Engine<C> {
     }
 
     /// Why a connection ends that cannot be read from any more; says so where TLS is the reason.
-    fn judge_read_end(&mut self, place: u32, end: ReadEnd) -> End {
+    fn judge_read_end(&mut self, now: Now, place: u32, end: ReadEnd) -> End {
         let Some(connection) = self.sockets.streams.connection(place) else { return End::Broken };
         let (end, failure) = match &end {
             ReadEnd::Tls(error) => (End::Tls, TlsFailure::Protocol(error)),
             ReadEnd::Closed if connection.is_handshake() => (End::Tls, TlsFailure::HungUp),
             ReadEnd::Closed => return End::Closed,
             ReadEnd::Broken => return End::Broken,
+            ReadEnd::Announcement(error) => {
+                let balancer = connection.client().client();
+                self.sockets.streams.tell_unannounced(balancer, *error, now.mono);
+                return End::Announcement;
+            }
+            ReadEnd::Refused(cap) => {
+                let client = connection.client().client();
+                self.sockets.streams.tell_refused(*cap, client, now.mono);
+                return End::Refused;
+            }
         };
         let (client, sni) = (connection.client().client(), connection.sni());
         (self.observer)(Report::Tls { client, sni, failure });
