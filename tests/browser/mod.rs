@@ -11,7 +11,7 @@ use crate::home::Home;
 use crate::server::Credential;
 use call::Browser::{self, Chromium, Firefox};
 use call::{Call, Peer, Task, is_possible};
-use turn::Way::{self, Udp, UdpOverIpv6};
+use turn::Way::{self, SharedTcp, SharedTls, Tcp, Tls, Udp, UdpOverIpv6};
 use turn::{Turn, expired_credential, good_credential};
 
 #[test]
@@ -20,23 +20,58 @@ fn chromium_talks_over_udp() {
 }
 
 #[test]
+fn chromium_talks_over_tcp() {
+    talk([(Chromium, Tcp), (Chromium, Tcp)]);
+}
+
+#[test]
+fn chromium_talks_over_tls() {
+    talk([(Chromium, Tls), (Chromium, Tls)]);
+}
+
+#[test]
+fn chromium_talks_from_udp_over_ipv6_to_tls() {
+    talk([(Chromium, UdpOverIpv6), (Chromium, Tls)]);
+}
+
+#[test]
+fn chromium_talks_over_tcp_and_tls_on_one_port() {
+    talk([(Chromium, SharedTcp), (Chromium, SharedTls)]);
+}
+
+#[test]
 fn firefox_talks_over_udp() {
     talk([(Firefox, Udp), (Firefox, Udp)]);
 }
 
 #[test]
-fn chromium_talks_over_ipv6() {
-    talk([(Chromium, UdpOverIpv6), (Chromium, Udp)]);
+fn firefox_talks_over_tcp() {
+    talk([(Firefox, Tcp), (Firefox, Tcp)]);
 }
 
 #[test]
-fn firefox_talks_over_ipv6() {
-    talk([(Firefox, UdpOverIpv6), (Firefox, Udp)]);
+fn firefox_talks_over_tls() {
+    talk([(Firefox, Tls), (Firefox, Tls)]);
 }
 
 #[test]
-fn chromium_and_firefox_talk_to_each_other() {
-    talk([(Chromium, Udp), (Firefox, Udp)]);
+fn firefox_talks_from_udp_over_ipv6_to_tls() {
+    talk([(Firefox, UdpOverIpv6), (Firefox, Tls)]);
+}
+
+#[test]
+fn firefox_talks_over_tcp_and_tls_on_one_port() {
+    talk([(Firefox, SharedTcp), (Firefox, SharedTls)]);
+}
+
+#[test]
+fn chromium_over_tls_calls_firefox_over_udp() {
+    talk([(Chromium, Tls), (Firefox, Udp)]);
+}
+
+#[test]
+fn firefox_over_tls_calls_chromium_over_tcp() {
+    talk([(Firefox, Tls), (Chromium, Tcp)]);
 }
 
 #[test]
@@ -76,7 +111,7 @@ fn refuse(browser: Browser) {
         let turn = Turn::start(home);
         let wrong = Credential { password: "guessed".to_owned(), ..good_credential() };
         let mut peers = Vec::new();
-        for way in [Udp] {
+        for way in [Udp, Tcp] {
             for credential in [wrong.clone(), expired_credential()] {
                 peers.push(Peer { browser, url: turn.url(way), credential });
             }
