@@ -63,6 +63,23 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
             bytes
         }),
         (
+            "discovery",
+            request(Method::BINDING, |w| {
+                w.number(AttributeType::CHANGE_REQUEST, 6)
+                    .attribute(AttributeType::RESPONSE_PORT, &[0x0D, 0x97, 0, 0])
+                    .attribute(AttributeType::PADDING, &[0; 8])
+            }),
+        ),
+        (
+            "discovery-answer",
+            message(Class::Success, Method::BINDING, |w| {
+                w.xor_address(AttributeType::XOR_MAPPED_ADDRESS, v4)
+                    .address(AttributeType::MAPPED_ADDRESS, v4)
+                    .address(AttributeType::RESPONSE_ORIGIN, v4)
+                    .address(AttributeType::OTHER_ADDRESS, v6)
+            }),
+        ),
+        (
             "allocate",
             request(Method::ALLOCATE, |w| {
                 w.attribute(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0])

@@ -223,10 +223,7 @@ fn start_workers(
         let (alive, events) = (Alive(news.clone()), events.clone());
         let observer = move |report: Report<'_>| {
             let _until_the_worker_ends = &alive;
-            match report {
-                Report::Core(event) => events.report(event),
-                Report::Tls { .. } => {}
-            }
+            events.report(report);
         };
         let setup = Setup {
             listeners: sockets.datagrams,

@@ -3,9 +3,9 @@
 PLAN is a JSON file:
   {"task": "talk" or "fail", "home": DIRECTORY, "authority": the certificate (PEM) to trust beside the usual,
    "peers": [{"browser": "chromium" or "firefox", "iceServer": {..}}, ..]}
-To talk takes two peers; any number can fail to get a candidate. A line of JSON each tells that the browsers run, and
-what each peer has seen, or instead what has failed. Then the browsers stay until SIGTERM, so that one can see that it is the peers who leave the server
-clean, not the end of the browser.
+To talk takes two peers; any number can fail to get a candidate. It prints a line of JSON when the browsers run, and
+one with what each peer has seen, or instead one with what has failed. Then the browsers stay until SIGTERM, so that one
+can see that it is the peers who leave the server clean, not the end of the browser.
 """
 
 import contextlib

@@ -156,9 +156,13 @@ impl Renewal {
         let id = certificate.id.clone().filter(|_| missing.is_empty());
         self.current = id.map(|id| (id, certificate.validity));
         self.ask_at = unix_now().saturating_add(first_question(random()));
-        self.store.install_acme(&certificate.names, certificate.key.clone());
+        // In the order they are configured in: a CA may have put them in any.
+        let mut names = self.settings.names.clone();
+        names.retain(|name| certificate.names.contains(name));
+        names.extend(certificate.names.iter().filter(|name| !self.settings.names.contains(name)).cloned());
+        self.store.install_acme(&names, certificate.key.clone());
         tracing::info!(
-            names = %certificate.names.join(","),
+            names = %names.join(","),
             not_after = %shown(certificate.validity.not_after),
             renewal = %if self.due == 0 { "now".to_owned() } else { shown(self.due) },
             "{how}"

@@ -15,6 +15,8 @@ pub struct Watch {
     pairs: Vec<Pair>,
     /// Those that clients use.
     names: Vec<String>,
+    /// Those that certificates will come for by themselves.
+    ordered: Vec<String>,
     expiry: Expiry,
     looked: Option<Instant>,
 }
@@ -66,8 +68,9 @@ impl Watch {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let ordered = tls.acme.as_ref().map(|acme| acme.names.clone()).unwrap_or_default();
         let names = tls.names.clone();
-        let mut watch = Self { store, pairs, names, expiry: Expiry::default(), looked: None };
+        let mut watch = Self { store, pairs, names, ordered, expiry: Expiry::default(), looked: None };
         watch.install();
         notices.extend(watch.on_names());
         notices.extend(watch.expiry.check(&watch.store.status(), unix_now));
@@ -79,13 +82,13 @@ impl Watch {
         &self.store
     }
 
-    /// By which name clients are told to connect: the first configured one, or the first of a certificate.
+    /// By which name clients are told to connect: the first configured one, or the first of the certificates.
     pub fn name(&self) -> Option<String> {
         let of_certificates = || {
             let mut names = self.pairs.iter().flat_map(|pair| &pair.certificate.identity().dns_names);
             names.find(|name| !name.starts_with("*.")).cloned()
         };
-        self.names.first().cloned().or_else(of_certificates)
+        self.names.first().cloned().or_else(of_certificates).or_else(|| self.ordered.first().cloned())
     }
 
     /// Takes in what has changed. To be called often; most calls do nothing.
@@ -125,7 +128,7 @@ impl Watch {
 
     fn on_names(&self) -> Vec<Notice> {
         let certificates: Vec<_> = self.pairs.iter().map(|pair| pair.certificate.clone()).collect();
-        let names = self.names.iter().map(String::as_str);
+        let names = self.names.iter().filter(|name| !self.ordered.contains(name)).map(String::as_str);
         advice::on_names(names, &certificates).into_iter().map(Notice::Advice).collect()
     }
 }
