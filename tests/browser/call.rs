@@ -68,8 +68,8 @@ pub(super) fn is_possible(browsers: &[Browser]) -> bool {
 pub(super) struct Call(Process);
 
 impl Call {
-    /// Starts the browsers, which trust this authority beside the usual ones, and gives the peers their task.
-    pub(super) fn start(home: &Home, authority: &Path, task: &Task, peers: &[Peer]) -> Self {
+    /// Starts the browsers, which may trust an authority beside the usual ones, and gives the peers their task.
+    pub(super) fn start(home: &Home, authority: Option<&Path>, task: &Task, peers: &[Peer]) -> Self {
         let plan = json!({
             "task": match task {
                 Task::Talk => "talk",

@@ -84,13 +84,23 @@ fn firefox_learns_that_its_credential_is_refused() {
     refuse(Firefox);
 }
 
+#[test]
+fn what_firefox_does_not_like_of_a_certificate_is_logged() {
+    distrust(Firefox, "unknown_ca");
+}
+
+#[test]
+fn what_chromium_does_not_like_of_a_certificate_is_logged() {
+    distrust(Chromium, "certificate_unknown");
+}
+
 /// Two peers who reach each other by relay candidates only. Messages, a long transfer and moving pictures arrive at
 /// both, and when they close nothing of them stays on the server.
 fn talk(parties: [(Browser, Way); 2]) {
     with_browsers(&parties.map(|(browser, _)| browser), |home| {
         let turn = Turn::start(home);
         let peer = |(browser, way)| Peer { browser, url: turn.url(way), credential: good_credential() };
-        let mut call = Call::start(home, turn.authority(), &Task::Talk, &parties.map(peer));
+        let mut call = Call::start(home, Some(turn.authority()), &Task::Talk, &parties.map(peer));
         for (seen, (_, way)) in call.seen().into_iter().zip(parties) {
             let pair = &seen["pair"];
             assert!(pair["local"] == "relay" && pair["remote"] == "relay", "{seen}");
@@ -100,7 +110,7 @@ fn talk(parties: [(Browser, Way); 2]) {
             assert_eq!(seen["hashSent"], seen["hashReceived"], "{seen}");
             assert!(seen["framesDecoded"].as_u64() >= Some(10), "{seen}");
         }
-        turn.is_left_clean(2);
+        turn.is_left_clean();
         call.end();
     });
 }
@@ -116,7 +126,7 @@ fn refuse(browser: Browser) {
                 peers.push(Peer { browser, url: turn.url(way), credential });
             }
         }
-        let mut call = Call::start(home, turn.authority(), &Task::Fail, &peers);
+        let mut call = Call::start(home, Some(turn.authority()), &Task::Fail, &peers);
         let seen = call.seen();
         assert_eq!(seen.len(), peers.len());
         for (seen, Peer { url, .. }) in seen.iter().zip(&peers) {
@@ -127,7 +137,22 @@ fn refuse(browser: Browser) {
                 "{url}: {seen}"
             );
         }
-        turn.is_left_clean(0);
+        assert_eq!(turn.allocations(), 0);
+        call.end();
+    });
+}
+
+/// A certificate of an authority that the browser does not know: the page gets no candidate, and the operator is told.
+fn distrust(browser: Browser, alert: &str) {
+    with_browsers(&[browser], |home| {
+        let turn = Turn::start(home);
+        let peers = [Peer { browser, url: turn.url(Tls), credential: good_credential() }];
+        let mut call = Call::start(home, None, &Task::Fail, &peers);
+        assert_eq!(call.seen()[0]["candidates"].as_array().unwrap().len(), 0);
+        let failure = turn.tls_failure();
+        assert_eq!(failure["sni"], "localhost", "{failure}");
+        assert_eq!(failure["alert"], alert, "{failure}");
+        assert_eq!(turn.allocations(), 0);
         call.end();
     });
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use turnbridge::auth::Secret;
 use turnbridge::auth::rest::{RestSecret, Separator};
 
@@ -103,20 +104,27 @@ impl Turn {
         }
     }
 
-    /// Waits until all allocations, of which there were at least so many, are gone, while their owners live.
+    /// How many allocations it has made so far.
+    pub(super) fn allocations(&self) -> usize {
+        self.server.logged("allocation created").len()
+    }
+
+    /// Waits for the log line of a TLS handshake that failed.
     #[track_caller]
-    pub(super) fn is_left_clean(&self, at_least: usize) {
-        let created = self.server.logged("allocation created").len();
-        assert!(created >= at_least, "{created} allocations");
-        if created > 0 {
-            let ended = Cell::new(0);
-            self.server.wait_for("allocation ended", |line| {
-                // Firefox just closes its connection.
-                assert!(line["reason"] == "released" || line["reason"] == "disconnected", "{line}");
-                ended.set(ended.get() + 1);
-                (ended.get() == created).then_some(())
-            });
-        }
+    pub(super) fn tls_failure(&self) -> Value {
+        self.server.wait_for("tls failed", |line| Some(line.clone()))
+    }
+
+    /// Waits until all allocations have ended, while their owners live.
+    #[track_caller]
+    pub(super) fn is_left_clean(&self) {
+        let (created, ended) = (self.allocations(), Cell::new(0));
+        self.server.wait_for("allocation ended", |line| {
+            // Firefox just closes its connection.
+            assert!(line["reason"] == "released" || line["reason"] == "disconnected", "{line}");
+            ended.set(ended.get() + 1);
+            (ended.get() == created).then_some(())
+        });
     }
 }
 
