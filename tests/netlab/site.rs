@@ -84,11 +84,10 @@ impl<'a> Site<'a> {
         host
     }
 
-    /// Waits until this many allocations have ended, each by its owner; how many packets went through them.
+    /// Waits until its clients have ended this many allocations; how many packets went through them.
     #[track_caller]
     pub(super) fn relayed(&self, allocations: usize) -> u64 {
         let ended = self.server.ended(allocations);
-        assert!(ended.iter().all(|line| line["reason"] == "released"), "{ended:?}");
         let count = |line: &Value, field: &str| line[field].as_u64().unwrap();
         ended.iter().map(|line| count(line, "up_packets") + count(line, "down_packets")).sum()
     }
