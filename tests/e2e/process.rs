@@ -95,13 +95,13 @@ impl Printed {
         })
     }
 
-    /// What a test has looked at while it failed is still good: others tell it, too.
-    fn locked(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn lines(&self) -> Vec<String> {
         self.locked().clone()
+    }
+
+    /// Also after a test has failed with the lock in its hand: what was printed is then wanted most.
+    fn locked(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn text(&self) -> String {
@@ -121,12 +121,12 @@ impl Printed {
             seen = lines.len();
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no {what} in: {}", lines.join("\n"));
-            lines = self.0.1.wait_timeout(lines, left).unwrap().0;
+            lines = self.0.1.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Until the next line, or a hundredth of a second.
     fn wait_a_moment(&self) {
-        let _lines = self.0.1.wait_timeout(self.locked(), Duration::from_millis(10)).unwrap();
+        drop(self.0.1.wait_timeout(self.locked(), Duration::from_millis(10)));
     }
 }

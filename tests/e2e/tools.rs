@@ -5,8 +5,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use crate::process::Process;
 
@@ -40,20 +39,23 @@ pub(crate) fn is_root() -> bool {
 /// A range of ports, as the configuration writes it and as numbers, that no other test has and nobody else uses.
 pub(crate) fn free_ports(count: u16) -> (String, RangeInclusive<u16>) {
     // Below the ports that systems give to those who ask for any. Two runs at once start at different places.
-    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
+    static NEXT: LazyLock<Mutex<u16>> = LazyLock::new(|| {
         let offset = u16::try_from(std::process::id() % 60).unwrap();
-        AtomicU16::new(10_000 + 100 * offset)
+        Mutex::new(10_000 + 100 * offset)
     });
+    let is_free = |port: &u16| {
+        let is_free = |ip| UdpSocket::bind((ip, *port)).is_ok() && TcpListener::bind((ip, *port)).is_ok();
+        ["127.0.0.1", "::1"].into_iter().all(is_free)
+    };
+    let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         // A range begins with an even port, so that pairs fit.
-        let first = NEXT.fetch_add(count.next_multiple_of(2), Ordering::Relaxed);
+        let first = next.next_multiple_of(2);
         let ports = first..=first + (count - 1);
         assert!(*ports.end() < 32_768, "no {count} free ports in a row");
-        let is_free = |port| {
-            let is_free = |ip| UdpSocket::bind((ip, port)).is_ok() && TcpListener::bind((ip, port)).is_ok();
-            ["127.0.0.1", "::1"].into_iter().all(is_free)
-        };
-        if ports.clone().all(is_free) {
+        let taken = ports.clone().rev().find(|port| !is_free(port));
+        *next = taken.unwrap_or(*ports.end()) + 1;
+        if taken.is_none() {
             return (format!("{}-{}", ports.start(), ports.end()), ports);
         }
     }

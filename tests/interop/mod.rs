@@ -2,7 +2,6 @@
 
 mod aioice;
 mod aiortc;
-pub(crate) mod authority;
 mod libnice;
 pub(crate) mod python;
 mod relay;

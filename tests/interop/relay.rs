@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::authority;
+use crate::authority::Authority;
 use crate::home::Home;
 use crate::server::{Credential, Server};
 
@@ -23,7 +23,9 @@ impl<'a> Relay<'a> {
     /// ends in the section `[relay]`.
     #[track_caller]
     pub(crate) fn over(over: &'static str, home: &'a Home, more: &str) -> Self {
-        let authority = authority::certify(home, &["127.0.0.1", "localhost"]);
+        let authority = Authority::new();
+        authority.certify(home, &["127.0.0.1"]);
+        let authority = authority.trusted(home);
         let certificate = "[[tls.certificate]]\nchain = \"chain.pem\"\nkey = \"key.pem\"\n";
         let configuration = format!(
             "[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"{over}\"\n{}\

@@ -64,7 +64,22 @@ impl Link {
             Self::Udp(socket) => {
                 desk.sender.send(socket, server, bytes, segment.try_into().unwrap_or(u16::MAX))
             }
-            Self::Stream(stream) => stream.send(bytes),
+            Self::Stream(stream) => stream.post(bytes).and_then(|()| stream.flush().map(drop)),
+        }
+    }
+
+    /// The same, but what has to be encrypted is left to [`Self::flush`], so that the messages of many clients can go
+    /// out one right after the other, as the server can serve them.
+    pub(super) fn post(
+        &mut self,
+        server: SocketAddr,
+        desk: &mut Desk,
+        bytes: &[u8],
+        segment: usize,
+    ) -> io::Result<()> {
+        match self {
+            Self::Udp(_) => self.send(server, desk, bytes, segment),
+            Self::Stream(stream) => stream.post(bytes),
         }
     }
 
@@ -95,7 +110,7 @@ impl AsRawFd for Link {
 }
 
 impl Stream {
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn post(&mut self, bytes: &[u8]) -> io::Result<()> {
         // During a handshake TLS has things to send that are not messages; these may go behind.
         let is_open = self.tls.as_ref().is_none_or(|tls| !tls.is_handshaking());
         if !self.flush()? && is_open {
@@ -107,10 +122,9 @@ impl Stream {
             None => {
                 let taken = taken(self.socket.write(bytes))?;
                 self.unsent.extend_from_slice(&bytes[taken..]);
-                return Ok(());
             }
         }
-        self.flush().map(drop)
+        Ok(())
     }
 
     /// Says whether all is sent.
@@ -252,6 +266,10 @@ mod tests {
             assert_eq!(seen, (0..5).map(|number| vec![number; 6]).collect::<Vec<_>>(), "reads of {piece}");
             assert!(begun.is_empty());
         }
-        assert!(frames(&mut Vec::new(), b"HTTP/1.1 400", &mut |_| {}).is_err());
+        let alert = [0x15, 3, 3, 0, 2, 2, 40];
+        assert!(
+            frames(&mut Vec::new(), &alert, &mut |_| {}).is_err(),
+            "what a TLS server says to who does not"
+        );
     }
 }

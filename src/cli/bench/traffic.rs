@@ -28,6 +28,8 @@ pub(super) struct Traffic {
     server: SocketAddr,
     desk: Desk,
     frames: Vec<u8>,
+    /// Clients with something to flush.
+    posted: Vec<u32>,
 }
 
 /// What to send.
@@ -53,7 +55,7 @@ pub(super) struct Phase {
 impl Traffic {
     /// `joined` says whether the sockets accept joined datagrams.
     pub(super) fn new(server: SocketAddr, flows: Vec<Flow>, peers: Vec<UdpSocket>, joined: bool) -> Self {
-        Self { flows, peers, server, desk: Desk::new(joined), frames: Vec::new() }
+        Self { flows, peers, server, desk: Desk::new(joined), frames: Vec::new(), posted: Vec::new() }
     }
 
     /// Sends for `duration` and waits for what is under way.
@@ -104,6 +106,10 @@ impl Exchange for Run<'_> {
                 sent += burst;
             }
         }
+        let Traffic { flows, posted, .. } = &mut *self.traffic;
+        for at in posted.drain(..) {
+            flows[at as usize].client.link.flush().context("cannot send to the server")?;
+        }
         Ok(sent)
     }
 
@@ -150,7 +156,7 @@ impl Exchange for Run<'_> {
 impl Run<'_> {
     /// Sends the next flow's payload or burst. Says whether the kernel took it.
     fn send_one(&mut self, direction: Direction) -> Result<bool> {
-        let Traffic { flows, peers, server, desk, frames } = &mut *self.traffic;
+        let Traffic { flows, peers, server, desk, frames, posted } = &mut *self.traffic;
         let lane = self.book.lane(direction);
         let (at, burst, size) = (lane.turn, self.load.burst, self.load.size);
         let flow = &mut flows[at as usize];
@@ -172,7 +178,10 @@ impl Run<'_> {
             self.pattern.write(Stamp { flow: at, direction, sequence }, payload);
         }
         let result = match direction {
-            Direction::Up => flow.client.link.send(*server, desk, frames, segment.into()),
+            Direction::Up => {
+                posted.push(at);
+                flow.client.link.post(*server, desk, frames, segment.into())
+            }
             Direction::Down => desk.sender.send(&peers[flow.peer], flow.relayed, frames, segment),
         };
         match result {
