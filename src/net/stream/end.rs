@@ -49,6 +49,7 @@ impl End {
             Self::Refused => &mut counters.connections_refused_source,
         }
     }
+
     /// In the words of the log.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
@@ -60,6 +61,7 @@ impl End {
             Self::HandshakeTimeout => "handshake timeout",
             Self::FirstRequestTimeout => "request timeout",
             Self::Idle => "idle",
+            Self::Dismissed => "done",
             Self::Replaced => "replaced",
             Self::Announcement => "no good PROXY header",
             Self::Refused => "too many connections",
