@@ -162,6 +162,21 @@ fn the_shipped_configuration_is_good() {
 }
 
 #[test]
+fn check_shows_between_which_addresses_nats_are_discovered() {
+    let home = Home::new("check-nat");
+    let addresses = ["check", "--set", "nat_discovery.addresses=127.0.0.1,127.0.0.2"];
+    let external = ["--set", "relay.external=203.0.113.7/127.0.0.1,203.0.113.8/127.0.0.2"];
+    let ran = home.run_with(&[&addresses[..], &external].concat(), &[], "").expect(0);
+    for line in [
+        "#   listens on  udp:127.0.0.1:3479\n#   listens on  udp:127.0.0.2:3479\n",
+        "#   tells NATs  by answers from 203.0.113.7 and 203.0.113.8, ports 3478 and 3479\n",
+    ] {
+        assert!(ran.out.contains(line), "{line} in {}", ran.out);
+    }
+    assert!(!home.run_with(&["check"], &[], "").expect(0).out.contains("NATs"));
+}
+
+#[test]
 fn check_shows_what_is_in_effect_with_secrets_masked() {
     let home = Home::new("check");
     home.file(

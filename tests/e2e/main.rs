@@ -9,13 +9,17 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod authority;
 mod client;
 mod home;
 mod login;
 mod pebble;
 mod process;
 mod server;
+mod site;
+mod stream_client;
 mod tools;
+mod wire;
 
 mod acme;
 #[path = "../browser/mod.rs"]
@@ -31,4 +35,8 @@ mod netlab;
 mod networks;
 mod ports;
 mod renewal_info;
+mod stream_ends;
+mod stream_framing;
+mod stream_limits;
+mod stream_tls;
 mod tcp_relay;

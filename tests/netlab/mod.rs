@@ -4,6 +4,7 @@
 mod agents;
 mod lab;
 mod nat;
+mod nat_discovery;
 mod site;
 
 use serde_json::{Value, json};

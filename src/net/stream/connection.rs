@@ -190,6 +190,14 @@ impl Connection {
             return turn;
         }
         let Self { session, socket, inbox, .. } = self;
+        if inbox.len() > FRAME_MAX {
+            // Whole frames, kept while their client did not read its answers: there is no room for more.
+            let (bytes, ()) = arena.fill(|free| {
+                free[..inbox.len()].copy_from_slice(inbox);
+                (inbox.len(), ())
+            });
+            return Turn { bytes, is_drained: false, end: None };
+        }
         let (bytes, reading) = arena.fill(|free| {
             let kept = inbox.len();
             let (before, behind) = free.split_at_mut(kept);
@@ -316,6 +324,11 @@ impl Connection {
         self.outbox.trim();
     }
 
+    /// Whether its first message is still to come.
+    pub(crate) const fn is_silent(&self) -> bool {
+        matches!(self.stage, Stage::Silent)
+    }
+
     /// Whether so many answers wait that no more requests are taken.
     pub(crate) const fn is_clogged(&self, limit: usize) -> bool {
         self.outbox.len() > limit + ANSWERS_ROOM / 2
@@ -330,8 +343,9 @@ impl Connection {
 
     /// Says good-bye as well as it can be done without waiting.
     pub(crate) fn close(&mut self) {
+        // If it is broken there is nobody to tell. What waits goes first: TLS sends nothing behind its good-bye.
+        let _ = self.write();
         self.session.close();
-        // If it is broken there is nobody to tell.
         let _ = self.write();
     }
 

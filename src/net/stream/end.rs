@@ -43,4 +43,19 @@ impl End {
             Self::Replaced => &mut counters.connections_replaced,
         }
     }
+    /// In the words of the log.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Closed => "closed by client",
+            Self::Broken => "broken",
+            Self::Tls => "TLS failed",
+            Self::Garbage => "garbage",
+            Self::TooLong => "message too long",
+            Self::HandshakeTimeout => "handshake timeout",
+            Self::FirstRequestTimeout => "request timeout",
+            Self::Idle => "idle",
+            Self::Dismissed => "dismissed",
+            Self::Replaced => "replaced",
+        }
+    }
 }

@@ -436,6 +436,7 @@ impl Streams {
         connection.close();
         self.free.push(place);
         let client = connection.client();
+        tracing::debug!(client = %client.client(), reason = end.reason(), "connection ended");
         if self.by_client.get(&client) != Some(&place) {
             return None;
         }

@@ -10,6 +10,7 @@ use crate::net::stream::{ArenaRound, Connection, Course, End, ReadEnd, STRANGERS
 use crate::net::tls::TlsFailure;
 use crate::turn::{Input, Millis, Now};
 use crate::wire::stream::{Next, next_frame};
+use crate::wire::{Kind, kind};
 
 /// How many datagrams a turn of accepting costs about as much as.
 const ACCEPT_COST: usize = 16;
@@ -204,10 +205,14 @@ impl<C: Core> Engine<C> {
             let (frame, behind) = match next_frame(rest) {
                 Ok(Next::Frame(frame, behind)) => (frame, behind),
                 Ok(Next::Part(length)) => {
-                    return (frames, self.await_frame(place, length).map(|()| Rest::Part(rest)));
+                    return (frames, self.await_frame(place, rest, length).map(|()| Rest::Part(rest)));
                 }
                 Err(_) => return (frames, Err(End::Garbage)),
             };
+            // Within one turn a client can ask for more answers than may wait for it.
+            if self.sockets.streams.pause(place) {
+                return (frames, Ok(Rest::Part(rest)));
+            }
             let Some(connection) = self.sockets.streams.connection(place) else {
                 return (frames, Ok(Rest::Part(&[])));
             };
@@ -231,9 +236,12 @@ impl<C: Core> Engine<C> {
         }
     }
 
-    /// Whether a connection may go on with a frame this long.
-    fn await_frame(&mut self, place: u32, length: usize) -> Result<(), End> {
+    /// Whether a connection may go on with a frame that begins like this and is to be this long.
+    fn await_frame(&mut self, place: u32, part: &[u8], length: usize) -> Result<(), End> {
         let Some(connection) = self.sockets.streams.connection(place) else { return Ok(()) };
+        if connection.is_silent() && !part.is_empty() && kind(part) != Kind::Stun {
+            return Err(End::Garbage);
+        }
         let client = connection.client();
         if length > STRANGERS_FRAME_MAX && !self.core.holds(client) {
             return Err(End::TooLong);
