@@ -17,6 +17,8 @@ pub enum SocketKind {
     StreamListener(u16),
     /// The connection at this place.
     Connection(u32),
+    /// The connection to a peer at this place.
+    Peer(u32),
     /// The other end of what is passed on between the connection at this place and somebody else.
     FarEnd(u32),
 }
@@ -27,7 +29,8 @@ impl SocketId {
     const RELAY: u32 = 4 << 29;
     const STREAM_LISTENER: u32 = 1 << 29;
     const CONNECTION: u32 = 2 << 29;
-    const FAR_END: u32 = 3 << 29;
+    const PEER: u32 = 3 << 29;
+    const FAR_END: u32 = 5 << 29;
 
     /// The listener for datagrams with this number.
     pub const fn listener(number: u16) -> Self {
@@ -49,6 +52,11 @@ impl SocketId {
         Self(place & Self::PLACE | Self::CONNECTION)
     }
 
+    /// The connection to a peer at this place, below 2²⁹.
+    pub const fn peer(place: u32) -> Self {
+        Self(place & Self::PLACE | Self::PEER)
+    }
+
     /// The other end of what is passed on for the connection at this place, below 2²⁹.
     pub const fn far_end(place: u32) -> Self {
         Self(place & Self::PLACE | Self::FAR_END)
@@ -62,6 +70,7 @@ impl SocketId {
             0 => SocketKind::Listener(place as u16),
             Self::STREAM_LISTENER => SocketKind::StreamListener(place as u16),
             Self::CONNECTION => SocketKind::Connection(place),
+            Self::PEER => SocketKind::Peer(place),
             Self::FAR_END => SocketKind::FarEnd(place),
             _ => SocketKind::Relay(place),
         }
@@ -91,6 +100,7 @@ mod tests {
         for place in [0, 1, SocketId::PLACE] {
             assert_eq!(SocketId::relay(place).kind(), SocketKind::Relay(place));
             assert_eq!(SocketId::connection(place).kind(), SocketKind::Connection(place));
+            assert_eq!(SocketId::peer(place).kind(), SocketKind::Peer(place));
             assert_eq!(SocketId::far_end(place).kind(), SocketKind::FarEnd(place));
             let bits = SocketId::connection(place).to_bits();
             assert_eq!(SocketId::from_bits(bits), SocketId::connection(place));

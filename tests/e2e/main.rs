@@ -41,3 +41,4 @@ mod stream_ends;
 mod stream_framing;
 mod stream_limits;
 mod stream_tls;
+mod tcp_relay;

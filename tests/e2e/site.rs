@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
-use crate::authority::{Authority, BOTH};
+use crate::authority::{Authority, BOTH, NAME};
 use crate::client::Client;
 use crate::home::Home;
 use crate::login::Login;
@@ -72,7 +72,7 @@ impl Site {
     ) -> Self {
         let home = Home::new(name);
         let authority = Authority::new();
-        let (chain, key) = authority.certify(&home);
+        let (chain, key) = authority.certify(&home, &[NAME]);
         let listeners: String = ["udp", "tcp", "tls", "auto"]
             .map(|transport| {
                 let keys = keys(transport);

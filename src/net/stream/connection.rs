@@ -29,8 +29,22 @@ pub(crate) struct Connection {
     place: Place,
     /// The last step on its way, or the last whole frame, was then.
     since: Millis,
+    course: Course,
     /// Lists of the worker that it is in.
     pub(crate) marks: Marks,
+}
+
+/// How what arrives on a connection is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// As messages.
+    Messages,
+    /// As bytes for the peer at this place (RFC 6062 §3).
+    Diverted(u32),
+    /// By the worker with this number.
+    Departing(u16),
+    /// Not at all: it ends as soon as what waits to be sent is out.
+    Leaving,
 }
 
 /// Which of its worker's lists a connection is in, so that it is in each of them once.
@@ -48,6 +62,10 @@ pub(crate) struct Marks {
     pub(crate) broken: bool,
     /// To be found by its client's 5-tuple.
     pub(crate) entered: bool,
+    /// Behind what waits to be sent, nothing more will come.
+    pub(crate) ending: bool,
+    /// The client knows that.
+    shut: bool,
 }
 
 /// How far a connection has come.
@@ -121,6 +139,8 @@ pub struct Patience {
 pub(crate) const STRANGERS_FRAME_MAX: usize = 4096;
 /// Room in the arena for one turn: what is kept of a frame, and what can be read at once.
 pub(crate) const TURN_ROOM: usize = FRAME_MAX + READ_ROOM;
+/// How long a client may take to read what was sent before its connection was to be closed.
+const GOOD_BYE_MAX: Duration = Duration::from_secs(10);
 /// Answers that fit into the outbox beyond the limit for relayed data.
 const ANSWERS_ROOM: usize = 64 << 10;
 
@@ -141,6 +161,7 @@ impl Connection {
             client: FiveTuple::new(peer, ListenerId::new(Transport::Tcp, arrival.listener)),
             place,
             since: now,
+            course: Course::Messages,
             marks: Marks::default(),
         };
         if arrival.origin == Origin::Client {
@@ -300,6 +321,51 @@ impl Connection {
         Ok(())
     }
 
+    /// How it is served.
+    pub(crate) const fn course(&self) -> Course {
+        self.course
+    }
+
+    pub(crate) const fn set_course(&mut self, course: Course) {
+        self.course = course;
+    }
+
+    /// Lets it end as soon as what waits to be sent is out.
+    pub(crate) fn dismiss(&mut self, now: Millis) {
+        self.course = Course::Leaving;
+        self.marks.ending = true;
+        self.since = now;
+        self.inbox = Vec::new();
+    }
+
+    /// Prepares it for another worker: what was not served, and no lists.
+    pub(crate) fn pack(&mut self, unserved: &[u8]) {
+        self.keep(unserved);
+        self.course = Course::Messages;
+        self.marks = Marks { entered: true, ..Marks::default() };
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Takes bytes that are to be sent as they are.
+    pub(crate) fn pour(&mut self, bytes: &[u8]) {
+        self.outbox.push(bytes, &[], 0);
+    }
+
+    /// Tells the client that this was all, once it was.
+    pub(crate) fn end_when_all_is_said(&mut self) {
+        if !self.marks.ending || self.marks.shut || !self.outbox.is_empty() || self.session.wants_write() {
+            return;
+        }
+        self.marks.shut = true;
+        self.session.close();
+        // If it is broken there is nobody to tell.
+        let _ = self.write().map(|_| self.socket.shutdown(std::net::Shutdown::Write));
+    }
+
     /// Keeps the beginning of a frame until more of it arrives.
     pub(crate) fn keep(&mut self, part: &[u8]) {
         self.inbox.clear();
@@ -367,6 +433,9 @@ impl Connection {
 
     /// Why it has to end, if it has taken too long. Who holds an allocation may be silent: that has a lifetime.
     pub(crate) fn overdue(&self, patience: &Patience, now: Millis) -> Option<End> {
+        if self.course == Course::Leaving {
+            return (now.since(self.since) > GOOD_BYE_MAX).then_some(End::Dismissed);
+        }
         let (limit, end) = match self.stage {
             Stage::Announced(_) | Stage::Undecided | Stage::Handshake => {
                 (patience.handshake, End::HandshakeTimeout)
