@@ -22,24 +22,54 @@ pub(crate) static ONLY_1_3: Versions = &[&TLS13];
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: CertificateDer<'static>,
+    root_pem: String,
+}
+
+/// A certificate and its key, as PEM.
+pub(crate) struct Issued {
+    pub(crate) chain: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::named("an authority of the tests")
+    }
+
+    /// One that nobody takes for another.
+    pub(crate) fn named(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
-        let root = params.self_signed(&key).unwrap().der().clone();
-        Self { issuer: Issuer::new(params, key), root }
+        params.distinguished_name.push(DnType::CommonName, name);
+        let root = params.self_signed(&key).unwrap();
+        let (root, root_pem) = (root.der().clone(), root.pem());
+        Self { issuer: Issuer::new(params, key), root, root_pem }
     }
 
     /// Makes a certificate; the files with it and with its key.
     pub(crate) fn certify(&self, home: &Home) -> (PathBuf, PathBuf) {
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new([NAME.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        (home.file("chain.pem", &certificate.pem()), home.file("key.pem", &key.serialize_pem()))
+        let made = self.issue(KeyPair::generate().unwrap(), &[NAME], |_| {});
+        (home.file("chain.pem", &made.chain), home.file("key.pem", &made.key))
+    }
+
+    /// Makes a certificate for a key.
+    pub(crate) fn issue(
+        &self,
+        key: KeyPair,
+        names: &[&str],
+        adjust: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        adjust(&mut params);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Issued { chain: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The root as PEM, for programs that are told whom to trust.
+    pub(crate) fn root_pem(&self) -> &str {
+        &self.root_pem
     }
 
     /// A client that offers these versions of TLS, and these protocols.
