@@ -15,7 +15,7 @@ use crate::net::ports::RelayPorts;
 use crate::net::stream::{Caps, Patience, StreamOptions};
 use crate::net::sys::{memory, open_files, udp::BufferSizes};
 use crate::net::tls::TlsConfigs;
-use crate::net::worker::{self, Clock, Report, Setup, WorkerHandle};
+use crate::net::worker::{self, Clock, Report, Setup, Siblings, WorkerHandle};
 use crate::turn::{Parts, Quota, Relay, RelayNumber};
 use signal_hook::{consts::signal, iterator::Signals};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -214,7 +214,7 @@ fn start_workers(
     let streams = stream_options(&config, tls)?;
     let clock = Clock::new();
     let mut workers = Vec::with_capacity(count);
-    for (number, sockets) in groups.into_iter().enumerate() {
+    for ((number, sockets), siblings) in groups.into_iter().enumerate().zip(Siblings::family(count)) {
         let relay_number = RelayNumber {
             own: u16::try_from(number).unwrap_or(u16::MAX),
             count: u16::try_from(count).unwrap_or(u16::MAX),
@@ -229,6 +229,7 @@ fn start_workers(
             listeners: sockets.datagrams,
             stream_listeners: sockets.streams,
             streams: streams.clone(),
+            siblings,
             ports: ports.clone(),
             relay_buffers: RELAY_BUFFERS,
             clock,

@@ -129,7 +129,7 @@ fn before_the_first_certificate_tls_is_refused_and_all_else_is_served() {
 #[test]
 fn a_certificate_is_renewed_before_it_ends() {
     let home = Home::new("acme-renewal");
-    let Some(pebble) = Pebble::start(&home, &Options { validity_s: 12, ..Options::default() }) else {
+    let Some(pebble) = Pebble::start(&home, &Options { validity_s: 24, ..Options::default() }) else {
         return;
     };
     let server = start(&home, &configure(&home, &pebble, &[NAME], "http-01"));
@@ -231,6 +231,21 @@ fn a_ca_that_says_nothing_does_not_hold_up_the_end_of_the_server() {
     let attempts: Value =
         serde_json::from_str(&fs::read_to_string(state_file(&home, "attempts.json")).unwrap()).unwrap();
     assert_eq!(attempts["failures"], 1, "an attempt counts before it is made");
+}
+
+#[test]
+fn a_ca_that_nobody_trusts_is_told_in_words() {
+    let home = Home::new("acme-untrusted");
+    let Some(pebble) = Pebble::start(&home, &Options::default()) else { return };
+    let config = configure(&home, &pebble, &[NAME], "tls-alpn-01");
+    let text = fs::read_to_string(&config).unwrap();
+    let without: String =
+        text.lines().filter(|line| !line.starts_with("ca_file")).map(|line| format!("{line}\n")).collect();
+    home.file("t.toml", &without);
+    let failed = refused(&start(&home, &config));
+    assert!(failed["reason"].as_str().unwrap().contains("invalid peer certificate"), "{failed}");
+    assert!(failed["advice"].as_str().unwrap().contains("set tls.acme.ca_file"), "{failed}");
+    assert_eq!((pebble.accounts(), pebble.orders()), (0, 0));
 }
 
 #[test]

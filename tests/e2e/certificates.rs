@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use turnbridge::wire::ChannelNumber;
@@ -241,8 +241,8 @@ fn openssl_gets_the_certificate_that_it_asks_for() {
     let rsa = authority.issue(rsa, &["turn.example.org"], |_| {});
     let certificates = [ecdsa(&["turn.example.org"]), rsa, ecdsa(&["*.example.net"])];
     let host = Host::start("s-client", &certificates);
-    host.home.file("root.pem", authority.root_pem());
-    let trust = ["-CAfile", "root.pem", "-verify_return_error"];
+    let root = authority.trusted(&host.home).display().to_string();
+    let trust = ["-CAfile", &root, "-verify_return_error"];
     let ask = |arguments: &[&str]| host.s_client(&[&trust[..], arguments].concat());
     let cases: &[(&[&str], &[&str], usize)] = &[
         (&["-servername", "turn.example.org", "-verify_hostname", "turn.example.org"], &["New, TLSv1.3"], 0),
@@ -285,12 +285,14 @@ fn has(text: &str, pem: &str) -> bool {
 
 /// Lets a certificate end so many seconds from now.
 fn ending(seconds: i64) -> impl FnOnce(&mut CertificateParams) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let end = Duration::from_secs(now.as_secs().checked_add_signed(seconds).unwrap());
+    let now = SystemTime::now();
+    let end = match seconds < 0 {
+        true => now - Duration::from_secs(seconds.unsigned_abs()),
+        false => now + Duration::from_secs(seconds.unsigned_abs()),
+    };
     move |params| {
-        let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        params.not_before = epoch + (end - Duration::from_secs(90 * 86_400));
-        params.not_after = epoch + end;
+        params.not_before = (end - Duration::from_secs(90 * 86_400)).into();
+        params.not_after = end.into();
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::relay::Relay;
 use crate::home::Home;
 use crate::process::Process;
 use crate::server::Server;
@@ -81,13 +82,19 @@ fn expect_no_loss(command: Command, at_least: usize) {
     let (code, said) = run(command);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("Total lost packets 0 (0.000000%), total send dropped 0"), "{said}");
+    let (sent, received) = messages(&said);
+    assert!(sent >= at_least && sent == received, "{said}");
+}
+
+/// How many messages were sent and received, by its own count.
+#[track_caller]
+fn messages(said: &str) -> (usize, usize) {
     let total = said.lines().find(|line| line.contains("start_mclient: tot_send_msgs=")).unwrap();
-    let count = |name: &str| -> usize {
+    let count = |name: &str| {
         let rest = total.split_once(name).unwrap().1;
         rest.split(',').next().unwrap().trim().parse().unwrap()
     };
-    let (sent, received) = (count("tot_send_msgs="), count("tot_recv_msgs="));
-    assert!(sent >= at_least && sent == received, "{total}");
+    (count("tot_send_msgs="), count("tot_recv_msgs="))
 }
 
 #[test]
@@ -124,6 +131,94 @@ fn uclient_loses_nothing_between_ipv6_relays_over_ipv6() {
 #[test]
 fn uclient_loses_nothing_through_reserved_pairs_of_ports() {
     talk(&Run { name: "pairs", ip: "127.0.0.1", flags: &[] });
+}
+
+/// The same over one transport only.
+struct Link<'a> {
+    relay: Relay<'a>,
+    length: &'static str,
+}
+
+impl<'a> Link<'a> {
+    fn new(over: &'static str, length: &'static str, home: &'a Home) -> Self {
+        let (ports, _) = free_ports(500);
+        let more = format!("ports = \"{ports}\"\n[turn]\nchannel_numbers = \"rfc5766\"\n");
+        Self { relay: Relay::over(over, home, &more), length }
+    }
+
+    /// A client without RTCP, so that each allocation is used.
+    fn client(&self, home: &Home, flags: &[&str]) -> Option<Command> {
+        let mut command = tool(home, "turnutils_uclient")?;
+        let relay = &self.relay;
+        command.args(["-u", &relay.credential.username, "-w", &relay.credential.password]);
+        command.args(["-p", &relay.address().port().to_string(), "-l", self.length, "-y", "-c"]).args(flags);
+        command.arg("127.0.0.1");
+        Some(command)
+    }
+}
+
+fn talk_over(over: &'static str, name: &str, length: &'static str, flags: &[&str]) {
+    let home = Home::new(name);
+    let mut link = Link::new(over, length, &home);
+    let Some(mut command) = link.client(&home, flags) else { return };
+    command.args(["-m", &CLIENTS.to_string(), "-n", &MESSAGES.to_string()]);
+    expect_no_loss(command, CLIENTS * MESSAGES);
+    let bytes = CLIENTS * MESSAGES * length.parse::<usize>().unwrap();
+    link.relay.has_carried(bytes.try_into().unwrap());
+}
+
+/// Over TLS this client takes whatever one record brings for one message. The server may join messages to a record when
+/// they wait for the same connection, so few messages go with time between them, and it is the server who is asked
+/// whether all have arrived.
+fn talk_over_tls(name: &str, flags: &[&str]) {
+    const TALKERS: usize = 2;
+    const EACH: usize = 10;
+    let home = Home::new(name);
+    let mut link = Link::new("tls", "1400", &home);
+    let Some(mut command) = link.client(&home, flags) else { return };
+    command.args(["-t", "-S", "-E"]).arg(&link.relay.authority);
+    command.args(["-m", &TALKERS.to_string(), "-n", &EACH.to_string(), "-z", "100"]);
+    let (_, said) = run(command);
+    let (sent, received) = messages(&said);
+    assert!(sent == TALKERS * EACH && received * 2 > sent, "{said}");
+    link.relay.has_carried((TALKERS * EACH * 1400).try_into().unwrap());
+    let count = |field: &str| -> usize {
+        let ended = link.relay.server.logged("allocation ended");
+        ended.iter().map(|line| usize::try_from(line[field].as_u64().unwrap()).unwrap()).sum()
+    };
+    assert_eq!([count("up_packets"), count("down_packets")], [TALKERS * EACH; 2]);
+    assert_eq!([count("up_dropped"), count("down_dropped")], [0; 2]);
+}
+
+#[test]
+fn uclient_loses_no_long_messages_over_udp() {
+    talk_over("udp", "uclient-long-udp", "1400", &[]);
+}
+
+#[test]
+fn uclient_loses_nothing_through_channels_over_tcp() {
+    talk_over("tcp", "uclient-tcp", "1400", &["-t"]);
+}
+
+/// Of a length that ChannelData has to be padded for (RFC 8656 §12.5).
+#[test]
+fn uclient_loses_no_messages_of_odd_length_over_tcp() {
+    talk_over("tcp", "uclient-tcp-odd", "101", &["-t"]);
+}
+
+#[test]
+fn uclient_loses_nothing_through_indications_over_tcp() {
+    talk_over("tcp", "uclient-tcp-send", "1400", &["-t", "-s"]);
+}
+
+#[test]
+fn uclient_talks_through_channels_over_tls() {
+    talk_over_tls("uclient-tls", &[]);
+}
+
+#[test]
+fn uclient_talks_through_indications_over_tls() {
+    talk_over_tls("uclient-tls-send", &["-s"]);
 }
 
 #[test]

@@ -7,8 +7,10 @@ use mio::net::TcpStream;
 use rustls::server::{AcceptedAlert, Acceptor, ClientHello};
 use rustls::{ServerConfig, ServerConnection};
 
+use super::caps::CapReached;
 use super::outbox::Outbox;
 use crate::net::tls::{Purpose, TlsConfigs};
+use crate::wire::proxy_protocol::ProxyError;
 
 /// How a connection's bytes become a stream.
 pub(crate) enum Session {
@@ -40,6 +42,10 @@ pub(crate) enum ReadEnd {
     Broken,
     /// TLS failed; an alert for the client waits to be sent.
     Tls(rustls::Error),
+    /// A load balancer has not said whose connection it is.
+    Announcement(ProxyError),
+    /// A client that a load balancer has named has too many connections.
+    Refused(CapReached),
 }
 
 /// Bytes read from a connection in one turn, so that none holds up the others.
