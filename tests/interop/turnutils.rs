@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::relay::Relay;
+use crate::authority::Authority;
 use crate::home::Home;
 use crate::process::Process;
 use crate::server::Server;
@@ -262,4 +263,39 @@ impl Drop for PeerProcess {
     fn drop(&mut self) {
         self.0.kill();
     }
+}
+
+/// RFC 6062: clients connect to each other's relay addresses, and all messages pass through data connections.
+fn talk_over_tcp_relays(name: &'static str, flags: &[&str], clients: usize) {
+    let home = Home::new(name);
+    let authority = Authority::new();
+    authority.certify(&home, &["127.0.0.1"]);
+    let authority = authority.trusted(&home);
+    let (ports, _) = free_ports(100);
+    let file = home.file(
+        "turnbridge.toml",
+        &format!(
+            "[server]\nworkers = 3\n[relay]\naddresses = [\"127.0.0.1\"]\nports = \"{ports}\"\n\
+             [[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"auto\"\n\
+             [[tls.certificate]]\nchain = \"chain.pem\"\nkey = \"key.pem\"\n\
+             [[auth.user]]\nname = \"alice\"\npassword = \"wonderland\"\n"
+        ),
+    );
+    let server = Server::start(&home, home.turnbridge(&["--config", file.to_str().unwrap()]));
+    let Some(mut command) = tool(&home, "turnutils_uclient") else { return };
+    command.args(["-u", "alice", "-w", "wonderland", "-l", "160", "-T"]);
+    command.args(["-p", &server.listeners_over("auto")[0].port().to_string()]);
+    command.args(["-E", authority.to_str().unwrap(), "-m", &clients.to_string(), "-n", "20"]).args(flags);
+    command.arg("127.0.0.1");
+    expect_no_loss(command, clients * 20);
+}
+
+#[test]
+fn uclient_loses_nothing_through_tcp_relays_over_tcp() {
+    talk_over_tcp_relays("tcp-relays", &[], 10);
+}
+
+#[test]
+fn uclient_loses_nothing_through_tcp_relays_over_tls() {
+    talk_over_tcp_relays("tcp-relays-tls", &["-S"], 10);
 }

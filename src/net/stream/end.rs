@@ -61,7 +61,7 @@ impl End {
             Self::HandshakeTimeout => "handshake timeout",
             Self::FirstRequestTimeout => "request timeout",
             Self::Idle => "idle",
-            Self::Dismissed => "done",
+            Self::Dismissed => "dismissed",
             Self::Replaced => "replaced",
             Self::Announcement => "no good PROXY header",
             Self::Refused => "too many connections",
