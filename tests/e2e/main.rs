@@ -24,6 +24,7 @@ mod wire;
 mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;
+mod certificates;
 mod exit_codes;
 mod first_minute;
 mod hold;
