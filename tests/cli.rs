@@ -162,6 +162,21 @@ fn the_shipped_configuration_is_good() {
 }
 
 #[test]
+fn check_shows_between_which_addresses_nats_are_discovered() {
+    let home = Home::new("check-nat");
+    let addresses = ["check", "--set", "nat_discovery.addresses=127.0.0.1,127.0.0.2"];
+    let external = ["--set", "relay.external=203.0.113.7/127.0.0.1,203.0.113.8/127.0.0.2"];
+    let ran = home.run_with(&[&addresses[..], &external].concat(), &[], "").expect(0);
+    for line in [
+        "#   listens on  udp:127.0.0.1:3479\n#   listens on  udp:127.0.0.2:3479\n",
+        "#   tells NATs  by answers from 203.0.113.7 and 203.0.113.8, ports 3478 and 3479\n",
+    ] {
+        assert!(ran.out.contains(line), "{line} in {}", ran.out);
+    }
+    assert!(!home.run_with(&["check"], &[], "").expect(0).out.contains("NATs"));
+}
+
+#[test]
 fn check_shows_what_is_in_effect_with_secrets_masked() {
     let home = Home::new("check");
     home.file(
@@ -353,4 +368,22 @@ fn the_log_of_a_server_is_json_lines_unless_text_is_asked_for() {
     assert!(ran.err.lines().all(|line| line.starts_with("20") && !line.contains('{')), "{ran:?}");
     let quiet = home.run(&[&NOT_OURS[..], &["--log-level", "error"]].concat());
     assert!(quiet.err.lines().count() == 1 && quiet.err.contains("\"level\":\"error\""), "{quiet:?}");
+}
+
+#[test]
+fn check_shows_what_would_be_ordered_and_by_which_name_clients_come() {
+    let home = Home::new("check-acme");
+    let text = "[[listener]]\naddress = \"127.0.0.1:443\"\ntransport = \"auto\"\n\
+                [tls.acme]\nnames = [\"turn.example.org\"]\nagree_to_terms = true\neab_kid = \"kid\"\n\
+                eab_hmac_key = \"hidden-hidden-hi\"\n";
+    fs::write(home.0.join("t.toml"), text).unwrap();
+    let ran = home.run(&["check", "t.toml"]).expect(0);
+    let (directory, challenge) = ("https://acme-v02.api.letsencrypt.org/directory", "tls-alpn-01");
+    for line in [
+        &format!("#   certificate for turn.example.org, ordered from {directory} by {challenge}\n"),
+        "#   clients use turns:turn.example.org:443?transport=tcp\n",
+    ] {
+        assert!(ran.out.contains(line), "{line} in {}", ran.out);
+    }
+    assert!(!format!("{ran:?}").contains("hidden"), "{ran:?}");
 }

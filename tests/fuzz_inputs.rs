@@ -30,6 +30,7 @@ fn targets() -> Vec<Target> {
         Target { name: "core", check: checks::model::play, seeds: plays() },
         Target { name: "relay", check: checks::relay::sequence, seeds: sequences() },
         Target { name: "config", check: checks::config::text, seeds: configurations() },
+        Target { name: "proxy_protocol", check: checks::proxy_protocol::first_bytes, seeds: proxy_headers() },
         Target { name: "username", check: checks::auth::username, seeds: usernames() },
     ]
 }
@@ -62,6 +63,23 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
             bytes[4..8].copy_from_slice(b"3489");
             bytes
         }),
+        (
+            "discovery",
+            request(Method::BINDING, |w| {
+                w.number(AttributeType::CHANGE_REQUEST, 6)
+                    .attribute(AttributeType::RESPONSE_PORT, &[0x0D, 0x97, 0, 0])
+                    .attribute(AttributeType::PADDING, &[0; 8])
+            }),
+        ),
+        (
+            "discovery-answer",
+            message(Class::Success, Method::BINDING, |w| {
+                w.xor_address(AttributeType::XOR_MAPPED_ADDRESS, v4)
+                    .address(AttributeType::MAPPED_ADDRESS, v4)
+                    .address(AttributeType::RESPONSE_ORIGIN, v4)
+                    .address(AttributeType::OTHER_ADDRESS, v6)
+            }),
+        ),
         (
             "allocate",
             request(Method::ALLOCATE, |w| {
@@ -165,6 +183,32 @@ fn scripts() -> Vec<(&'static str, Vec<u8>)> {
         ("all-steps", [start(0), steps.concat()].concat()),
         ("all-steps-sealed", [start(0x1F), b"key".to_vec(), steps.concat()].concat()),
         ("no-room", vec![0, 19]),
+    ]
+}
+
+fn proxy_headers() -> Vec<(&'static str, Vec<u8>)> {
+    let binary = |command: u8, family: u8, rest: &[u8]| {
+        let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length, rest].concat()
+    };
+    let v4 = [192, 0, 2, 1, 192, 0, 2, 2, 1, 2, 1, 0xBB];
+    vec![
+        ("line-v4", b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 3478\r\n".to_vec()),
+        ("line-v6", b"PROXY TCP6 2001:db8::1 ::ffff:192.0.2.2 40000 3478\r\n".to_vec()),
+        ("line-unknown", b"PROXY UNKNOWN anything\r\n".to_vec()),
+        ("binary-local", binary(0x20, 0, &[])),
+        ("binary-v4", binary(0x21, 0x11, &v4)),
+        ("binary-v6", binary(0x21, 0x21, &[7; 36])),
+        ("binary-unix", binary(0x21, 0x31, &[b'/'; 216])),
+        // An unknown field, one without a value, and the checksum.
+        (
+            "binary-fields",
+            binary(
+                0x21,
+                0x11,
+                &[&v4[..], &[0xEA, 0, 1, 1, 4, 0, 0, 3, 0, 4, 0xE1, 0xA3, 0xFA, 0x1A]].concat(),
+            ),
+        ),
     ]
 }
 

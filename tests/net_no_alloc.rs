@@ -14,9 +14,10 @@ use turnbridge::net::listener::{WorkerListeners, open_listeners};
 use turnbridge::net::ports::{RelayAddress, RelayPorts};
 use turnbridge::net::stream::{Security, StreamListen, StreamListener, StreamOptions, open_stream_listeners};
 use turnbridge::net::sys::udp::BufferSizes;
-use turnbridge::net::worker::{Clock, Core, Setup, start};
+use turnbridge::net::worker::{Clock, Core, Setup, Siblings, start};
 use turnbridge::turn::{
-    AllocationId, Family, FiveTuple, Input, Millis, Now, Output, PortRequest, RelayId, RelayTransport,
+    AllocationId, ConnectionId, Direction, Family, FiveTuple, Input, Millis, Now, Output, Passage,
+    PortRequest, RelayId, RelayTransport,
 };
 
 /// One client and one peer. The client's first datagram opens the relay socket and is answered with its port.
@@ -51,6 +52,10 @@ impl Core for Pipe {
             }
             (_, _) => {}
         }
+    }
+
+    fn pass(&mut self, _: Now, _: ConnectionId, _: Direction, _: usize) -> Passage {
+        Passage::Never
     }
 
     fn holds(&self, client: FiveTuple) -> bool {
@@ -101,7 +106,7 @@ const FIRST: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7
 fn relaying_allocates_nothing() {
     let any = "127.0.0.1:0".parse().unwrap();
     let listeners = open_listeners(&[any], 1, BufferSizes::default()).unwrap().remove(0);
-    let listen = StreamListen { address: any, security: Security::Plain };
+    let listen = StreamListen { address: any, security: Security::Plain, proxies: Vec::new().into() };
     let stream_listeners = open_stream_listeners(&[listen], 1).unwrap().remove(0);
     let datagrams = socket();
     datagrams.connect(listeners[0].address()).unwrap();
@@ -128,6 +133,7 @@ fn check(
         listeners,
         stream_listeners,
         streams: StreamOptions::default(),
+        siblings: Siblings::family(1).remove(0),
         ports: Arc::new(RelayPorts::new(&[relay_address], ports, [0; 32])),
         relay_buffers: BufferSizes::default(),
         clock: Clock::new(),

@@ -79,9 +79,10 @@ impl ForwarderSockets {
     fn at(&mut self, socket: SocketId) -> &mut Socket {
         match socket.kind() {
             SocketKind::Relay(flow) => &mut self.relays[flow as usize],
-            SocketKind::Listener(_) | SocketKind::StreamListener(_) | SocketKind::Connection(_) => {
-                &mut self.listener
-            }
+            SocketKind::Listener(_)
+            | SocketKind::StreamListener(_)
+            | SocketKind::Connection(_)
+            | SocketKind::Peer(_) => &mut self.listener,
         }
     }
 }
@@ -134,7 +135,10 @@ impl Forwarder {
             }
             match socket.kind() {
                 SocketKind::Relay(flow) => self.forward_down(flow, &message, batch),
-                SocketKind::Listener(_) | SocketKind::StreamListener(_) | SocketKind::Connection(_) => {
+                SocketKind::Listener(_)
+                | SocketKind::StreamListener(_)
+                | SocketKind::Connection(_)
+                | SocketKind::Peer(_) => {
                     self.forward_up(&message, batch)?;
                 }
             }

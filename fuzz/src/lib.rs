@@ -5,6 +5,7 @@ pub mod auth;
 pub mod config;
 pub mod differential;
 pub mod model;
+pub mod proxy_protocol;
 pub mod relay;
 pub mod script;
 pub mod wire;

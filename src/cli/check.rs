@@ -6,10 +6,15 @@ use super::{
     settings::{self, SettingArgs},
 };
 use crate::{
-    config::{Config, Loaded, checked::AddressPair},
+    config::{
+        Config, Loaded,
+        checked::{Acme, AddressPair},
+    },
     control::{
         advert::Advert,
+        certs::{Notice, Watch},
         state::{self, Surroundings},
+        utc::{Utc, unix_now},
     },
     net,
 };
@@ -40,14 +45,26 @@ pub(super) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
 pub(super) fn report(loaded: &Loaded) -> Result<Exit, Failure> {
     let effective =
         toml::to_string(&loaded.raw).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let (certificates, notices) = inspect_certificates(&loaded.config)?;
     let host = net::sys::interfaces::local_addresses()?;
     let advert = Advert::of(&loaded.config, &host);
-    output::result(&format!("{effective}\n{}", describe(&loaded.config, &advert)))?;
-    for warning in loaded.warnings.iter().chain(&foreign_addresses(&advert, &host)) {
+    output::result(&format!("{effective}\n{}", describe(&loaded.config, &advert, certificates.as_ref())))?;
+    let notices: Vec<String> = notices.iter().filter_map(Notice::complaint).collect();
+    for warning in loaded.warnings.iter().chain(&foreign_addresses(&advert, &host)).chain(&notices) {
         output::warning(warning);
     }
     output::note("the configuration is good");
     Ok(Exit::Done)
+}
+
+/// Reads the certificates as a server would.
+fn inspect_certificates(config: &Config) -> Result<(Option<Watch>, Vec<Notice>), Failure> {
+    if config.tls.certificates.is_empty() && config.tls.acme.is_none() {
+        return Ok((None, Vec::new()));
+    }
+    let (watch, notices) = Watch::start(&config.tls, unix_now())
+        .map_err(|messages| Failure { exit: Exit::BadConfig, messages })?;
+    Ok((Some(watch), notices))
 }
 
 /// A configuration may well be checked on another host than the one it is for, so this is no error here.
@@ -64,15 +81,18 @@ fn foreign_addresses(advert: &Advert, host: &[IpAddr]) -> Vec<String> {
         .collect()
 }
 
-fn describe(config: &Config, advert: &Advert) -> String {
+fn describe(config: &Config, advert: &Advert, certificates: Option<&Watch>) -> String {
     let mut text = "# On this host, this means:\n".to_owned();
     let relays = advert.relays.iter().map(|relay| format!("{}, bound to {}", relay.external, relay.bind));
+    let name = certificates.and_then(Watch::name);
     let lines = [
         ("listens on", advert.listeners.iter().map(ToString::to_string).collect::<Vec<_>>()),
         ("relays from", relays.collect()),
         ("tells NATs", discoveries(config)),
         ("logs in", logins(config)),
-        ("clients use", advert.client_urls(&config.relay.external, None)),
+        ("certificate", certificates.map(served).unwrap_or_default()),
+        ("certificate", config.tls.acme.iter().map(ordered).collect()),
+        ("clients use", advert.client_urls(&config.relay.external, name.as_deref())),
     ];
     for (name, values) in lines {
         for value in values {
@@ -91,6 +111,20 @@ fn discoveries(config: &Config) -> Vec<String> {
         format!("by answers from {one} and {other}, ports {port} and {alternate}")
     };
     config.nat_discovery.pairs.iter().map(describe).collect()
+}
+
+fn served(certificates: &Watch) -> Vec<String> {
+    let status = certificates.store().status();
+    let described = status.iter().map(|it| {
+        let until = Utc::new(it.not_after).map(|until| format!(" until {until}")).unwrap_or_default();
+        format!("for {}{until}, from {}", it.names.join(", "), it.origin)
+    });
+    described.collect()
+}
+
+fn ordered(acme: &Acme) -> String {
+    let Acme { names, challenge, directory, .. } = acme;
+    format!("for {}, ordered from {directory} by {challenge}", names.join(", "))
 }
 
 fn logins(config: &Config) -> Vec<String> {

@@ -12,6 +12,7 @@ use crate::{
     config::{Config, units::Seconds},
     control::{
         advert::Advert,
+        certs::Watch,
         ice_servers::IceServers,
         utc::{Utc, unix_now},
     },
@@ -103,7 +104,12 @@ fn mint(args: &MintArgs) -> Result<Exit, Failure> {
 
 fn own_urls(config: &Config) -> Result<Vec<String>, Failure> {
     let advert = Advert::of(config, &net::sys::interfaces::local_addresses()?);
-    Ok(advert.client_urls(&config.relay.external, None))
+    // A certificate that cannot be read here may well be readable for the server.
+    let name = match Watch::start(&config.tls, unix_now()) {
+        Ok((watch, _)) => watch.name(),
+        Err(_) => config.tls.names.first().cloned(),
+    };
+    Ok(advert.client_urls(&config.relay.external, name.as_deref()))
 }
 
 fn turn_or_turns(text: &str) -> Result<String, String> {

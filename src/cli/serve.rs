@@ -12,8 +12,7 @@ use crate::{
     control::{
         acme,
         advert::Advert,
-        certificates,
-        certs::CertStore,
+        certs::{CertStore, Watch},
         first_minute::first_minute,
         logging::{self, Style},
         server::{self, Start},
@@ -62,17 +61,18 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
 fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Failure> {
     let own_secret = if config.auth.is_empty() { Some(use_own_secret(&mut config)?) } else { None };
     let host = net::sys::interfaces::local_addresses()?;
-    let tls = certificates::load(&config.tls)
-        .map_err(|message| Failure { exit: Exit::BadConfig, messages: vec![message] })?;
-    let store = CertStore::new(config.tls.min_version)
-        .map_err(|error| Failure { exit: Exit::Failed, messages: vec![error.to_string()] })?;
-    let acme = acme_setup(&config, &store)?;
+    let certificates = load_certificates(&config)?;
+    let tls_name = certificates.as_ref().and_then(Watch::name);
+    let acme = match &certificates {
+        Some(watch) => acme_setup(&config, watch.store())?,
+        None => None,
+    };
     let start = Start {
         authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
         advert: Advert::of(&config, &host),
         config: config.clone(),
         host,
-        tls,
+        certificates,
         acme,
     };
     let ready = |advert: &Advert| {
@@ -85,10 +85,23 @@ fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Fai
         // Whoever has written a configuration makes credentials with `turnbridge credential`; the log of a service
         // is no place for one.
         if let Some(own) = own_secret.filter(|_| is_first_try) {
-            tell(&config, advert, &own, style);
+            tell(&config, advert, tls_name.as_deref(), &own, style);
         }
     };
     Ok(server::run(start, ready)?)
+}
+
+/// The certificates for TLS listeners, if there are any.
+fn load_certificates(config: &Config) -> Result<Option<Watch>, Failure> {
+    if !config.listeners.iter().any(|listener| listener.transport.is_tls()) {
+        return Ok(None);
+    }
+    let (watch, notices) = Watch::start(&config.tls, unix_now())
+        .map_err(|messages| Failure { exit: Exit::BadConfig, messages })?;
+    for notice in &notices {
+        notice.log();
+    }
+    Ok(Some(watch))
 }
 
 /// Puts the secret that the server keeps for itself into a configuration that would let nobody in.
@@ -114,8 +127,8 @@ fn acme_setup(config: &Config, store: &Arc<CertStore>) -> Result<Option<acme::Se
     Ok(Some(acme::Setup { settings, directory, store: store.clone() }))
 }
 
-fn tell(config: &Config, advert: &Advert, own: &OwnSecret, style: Style) {
-    let told = first_minute(config, advert, (&own.path, &own.secret), unix_now());
+fn tell(config: &Config, advert: &Advert, tls_name: Option<&str>, own: &OwnSecret, style: Style) {
+    let told = first_minute(config, advert, tls_name, (&own.path, &own.secret), unix_now());
     // Among JSON lines the text would only be in the way of the programs that read them.
     if style == Style::Text {
         output::note(&told.text);

@@ -219,7 +219,7 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// A service on another host, or on this one: "127.0.0.1:8080", "[::1]:8080" or "backend:8080".
+/// A service on another host, or on this one: `127.0.0.1:8080`, `[::1]:8080` or `backend:8080`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPort {
     /// A name, or an address without brackets.

@@ -150,6 +150,8 @@ pub struct Limits {
     #[serde(with = "one")]
     pub channels_per_allocation: Count,
     #[serde(with = "one")]
+    pub connections_per_allocation: Count,
+    #[serde(with = "one")]
     pub max_lifetime: Seconds,
     #[serde(with = "one")]
     pub bandwidth: Limit<BitsPerSecond>,
@@ -320,6 +322,7 @@ impl Default for Limits {
             allocations_per_ip: Limit::At(Count(8192)),
             permissions_per_allocation: Count(1024),
             channels_per_allocation: Count(4096),
+            connections_per_allocation: Count(64),
             max_lifetime: Seconds(3600),
             bandwidth: Limit::Unlimited,
             bandwidth_per_allocation: Limit::Unlimited,

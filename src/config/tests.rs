@@ -440,7 +440,7 @@ fn what_works_but_is_not_meant_is_warned_of() {
         ),
         (
             "[[tls.certificate]]\nchain = \"c\"\nkey = \"k\"",
-            "the certificates of [tls] are not used: no listener has transport = \"tls\" or \"auto\"",
+            "tls.certificate is not used: no listener has transport = \"tls\" or \"auto\"",
         ),
         (
             "[limits]\nconnections = 10",
@@ -657,7 +657,14 @@ fn acme_needs_a_name_and_agreement_and_has_defaults_for_the_rest() {
 #[test]
 fn acme_can_be_set_from_the_environment() {
     let set = |key: &str, value: &str| env::set(&format!("tls.acme.{key}={value}")).unwrap();
+    let listener = toml::Table::from_iter([("transport".to_owned(), "tls".into())]);
+    let listener = Override {
+        key: "listener".to_owned(),
+        value: toml::Value::Array(vec![listener.into()]),
+        origin: "test".to_owned(),
+    };
     let overrides = vec![
+        listener,
         set("names", "a.example,b.example"),
         set("agree_to_terms", "true"),
         set("challenge", "http-01"),
@@ -710,7 +717,7 @@ fn what_a_ca_would_only_refuse_later_is_refused_at_once() {
 fn the_port_that_a_ca_comes_to_is_asked_for() {
     let lines = "[tls.acme]\nnames = [\"a.example\"]\nagree_to_terms = true\n";
     let error = error_of("acme-no-tls", lines);
-    assert!(error.contains("tls.acme.challenge: \"tls-alpn-01\" is answered by TLS listeners"), "{error}");
+    assert!(error.contains("tls.acme.names: a certificate is for TLS listeners, and none has"), "{error}");
     let elsewhere = format!("[[listener]]\naddress = \":5349\"\ntransport = \"tls\"\n{lines}");
     let warnings = warnings_of("acme-port", &elsewhere);
     assert!(warnings[0].starts_with("no TLS listener is on port 443"), "{warnings:?}");

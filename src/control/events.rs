@@ -2,6 +2,7 @@
 
 mod fold;
 mod record;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use fold::Folder;
 use record::Record;
 
-use crate::turn::Event;
+use crate::net::worker::Report;
 
 /// Reports that may wait to be written; more are counted and left out.
 const QUEUE: usize = 8192;
@@ -43,8 +44,8 @@ impl EventLog {
     }
 
     /// Takes a report, or counts it as lost when too many wait.
-    pub fn report(&self, event: Event<'_>) {
-        if self.queue.try_send(Record::of(event)).is_err() {
+    pub fn report(&self, report: Report<'_>) {
+        if self.queue.try_send(Record::of(report)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

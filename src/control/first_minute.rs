@@ -26,16 +26,18 @@ pub struct FirstMinute {
     pub ice_servers: String,
 }
 
-/// Says where the server is and how to use it, with a credential made from the server's own `secret`.
+/// Says where the server is and how to use it, with a credential made from the server's own `secret`. `tls_name` is by
+/// which name TLS clients know it.
 pub fn first_minute(
     config: &Config,
     advert: &Advert,
+    tls_name: Option<&str>,
     secret: (&Path, &Secret),
     unix_now: u64,
 ) -> FirstMinute {
     let expiry = unix_now + CREDENTIAL_TTL_S;
     let (username, password) = RestSecret::new(secret.1).mint("first-minute", expiry, Separator::default());
-    let urls = advert.client_urls(&config.relay.external, None);
+    let urls = advert.client_urls(&config.relay.external, tls_name);
     let ice_servers =
         IceServers { urls: &urls, username: &username, credential: password.expose() }.to_string();
     FirstMinute { text: describe(config, advert, secret.0, expiry), ice_servers }
@@ -86,7 +88,7 @@ mod tests {
         let host = ["127.0.0.1", "192.0.2.5"].map(|ip| ip.parse().unwrap());
         let advert = Advert::of(&config, &host);
         let secret = Secret::new("north-north-north");
-        let told = first_minute(&config, &advert, (Path::new("/state/secret"), &secret), 1_760_000_000);
+        let told = first_minute(&config, &advert, None, (Path::new("/state/secret"), &secret), 1_760_000_000);
         assert_eq!(
             told.text,
             format!(

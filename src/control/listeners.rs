@@ -29,7 +29,7 @@ pub(super) fn open(
     let (streams, datagrams): (Vec<Listening>, Vec<Listening>) =
         advert.listeners.iter().partition(|listening| listening.transport.is_stream());
     let addresses: Vec<_> = datagrams.iter().map(|listening| listening.address).collect();
-    let wanted: Vec<_> = streams.iter().map(stream_listen).collect();
+    let wanted: Vec<_> = streams.iter().map(|listening| stream_listen(config, listening)).collect();
     let datagram_groups = open_listeners(&addresses, workers, buffers)?;
     let stream_groups = open_stream_listeners(&wanted, workers)?;
     let groups: Vec<_> = datagram_groups
@@ -61,11 +61,13 @@ fn is_usable(address: SocketAddr) -> bool {
     }
 }
 
-fn stream_listen(listening: &Listening) -> StreamListen {
+fn stream_listen(config: &Config, listening: &Listening) -> StreamListen {
     let security = match listening.transport {
         Transport::Udp | Transport::Tcp => Security::Plain,
         Transport::Tls => Security::Tls,
         Transport::Auto => Security::Either,
     };
-    StreamListen { address: listening.address, security }
+    let configured = config.listeners.get(listening.listener);
+    let proxies = configured.map_or_else(Vec::new, |listener| listener.proxy_protocol_from.clone());
+    StreamListen { address: listening.address, security, proxies: proxies.into() }
 }

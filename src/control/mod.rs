@@ -2,7 +2,6 @@
 
 pub mod acme;
 pub mod advert;
-pub mod certificates;
 pub mod certs;
 pub mod events;
 pub mod first_minute;

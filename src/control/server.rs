@@ -2,10 +2,12 @@
 
 use super::acme;
 use super::advert::Advert;
+use super::certs::{Notice, Watch};
 use super::events::EventLog;
 use super::listeners;
 use super::settings::settings;
 use super::tide::Tide;
+use super::utc::unix_now;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::net::listener::{ListenError, ListenFailure};
@@ -13,14 +15,15 @@ use crate::net::ports::RelayPorts;
 use crate::net::stream::{Caps, Patience, StreamOptions};
 use crate::net::sys::{memory, open_files, udp::BufferSizes};
 use crate::net::tls::TlsConfigs;
-use crate::net::worker::{self, Clock, Report, Setup, WorkerHandle};
+use crate::net::worker::{self, Clock, Report, Setup, Siblings, WorkerHandle};
 use crate::turn::{Parts, Quota, Relay, RelayNumber};
 use signal_hook::{consts::signal, iterator::Signals};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::{fmt, io, net::IpAddr, sync::Arc, thread, time::Duration};
+use std::time::{Duration, Instant};
+use std::{fmt, io, net::IpAddr, sync::Arc, thread};
 
 /// All that a server starts from.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Start {
     /// The configuration, found good.
     pub config: Config,
@@ -30,8 +33,8 @@ pub struct Start {
     pub advert: Advert,
     /// All addresses the host has now.
     pub host: Vec<IpAddr>,
-    /// How TLS clients are met.
-    pub tls: Option<TlsConfigs>,
+    /// What TLS clients see.
+    pub certificates: Option<Watch>,
     /// Where certificates come from by themselves, if they are to.
     pub acme: Option<acme::Setup>,
 }
@@ -92,47 +95,68 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     check_open_files(&start.config);
     let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
     let quota = Arc::new(Quota::new(random()?));
-    let acme = start.acme.take();
-    let (workers, advert) = start_workers(start, &quota, &events, &news)?;
+    let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
+    let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
+    let (workers, advert) = start_workers(start, tls, &quota, &events, &news)?;
     drop((events, news));
     ready(&advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
     let acme =
         acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
-    let served = match wait(&incoming, &quota) {
-        News::Signal(name) => {
-            tracing::info!(signal = name, "stopping");
-            Ok(())
-        }
-        News::WorkerEnded => Err(ServeError::WorkerEnded),
-    };
+    let served = wait(&incoming, &quota, certificates.as_mut());
     drop(acme);
     stop(workers);
     writer.finish();
     served
 }
 
-/// What ends the server.
+/// What the server's main thread has to hear of.
 enum News {
-    Signal(&'static str),
+    Stop(&'static str),
+    Reload,
     WorkerEnded,
 }
 
-/// Waits for what ends the server, and gives back meanwhile what a crowd has left behind.
-fn wait(incoming: &Receiver<News>, quota: &Quota) -> News {
+/// Waits for what ends the server. Meanwhile gives back what a crowd has left behind, and looks after certificates.
+fn wait(
+    incoming: &Receiver<News>,
+    quota: &Quota,
+    mut certificates: Option<&mut Watch>,
+) -> Result<(), ServeError> {
     const TICK: Duration = Duration::from_secs(1);
     let mut tide = Tide::default();
     loop {
         match incoming.recv_timeout(TICK) {
-            Ok(news) => return news,
-            Err(RecvTimeoutError::Disconnected) => return News::WorkerEnded,
+            Ok(News::Stop(signal)) => {
+                tracing::info!(signal, "stopping");
+                return Ok(());
+            }
+            Ok(News::Reload) => reload(certificates.as_deref_mut()),
+            Ok(News::WorkerEnded) | Err(RecvTimeoutError::Disconnected) => {
+                return Err(ServeError::WorkerEnded);
+            }
             Err(RecvTimeoutError::Timeout) => {
                 if tide.has_ebbed(quota.total()) {
                     memory::give_back();
                 }
+                if let Some(watch) = certificates.as_deref_mut() {
+                    watch.look(Instant::now(), unix_now()).iter().for_each(Notice::log);
+                }
             }
         }
     }
+}
+
+/// Reads again what can change while the server runs.
+fn reload(certificates: Option<&mut Watch>) {
+    let Some(watch) = certificates else {
+        tracing::warn!(
+            "nothing to reload: there are no certificates, and the configuration is read at start only"
+        );
+        return;
+    };
+    tracing::info!("reloading certificates");
+    watch.reload(Instant::now(), unix_now()).iter().for_each(Notice::log);
 }
 
 /// Tells when the worker that holds it is gone, be it by a panic.
@@ -146,12 +170,13 @@ impl Drop for Alive {
 }
 
 fn forward_signals(news: Sender<News>) -> Result<(), ServeError> {
-    let wanted = [signal::SIGTERM, signal::SIGINT, signal::SIGQUIT];
+    let wanted = [signal::SIGTERM, signal::SIGINT, signal::SIGQUIT, signal::SIGHUP];
     let mut signals = Signals::new(wanted).map_err(ServeError::system("listen for signals"))?;
     let forward = move || {
         for number in signals.forever() {
             let name = signal_hook::low_level::signal_name(number).unwrap_or("unknown");
-            if news.send(News::Signal(name)).is_err() {
+            let word = if number == signal::SIGHUP { News::Reload } else { News::Stop(name) };
+            if news.send(word).is_err() {
                 return;
             }
         }
@@ -166,11 +191,12 @@ fn forward_signals(news: Sender<News>) -> Result<(), ServeError> {
 /// Opens everything, then starts the workers: the group of listening sockets must be whole before the first packet.
 fn start_workers(
     start: Start,
+    tls: Option<TlsConfigs>,
     quota: &Arc<Quota>,
     events: &EventLog,
     news: &Sender<News>,
 ) -> Result<(Vec<WorkerHandle<Relay>>, Advert), ServeError> {
-    let Start { config, authenticator, mut advert, host, tls, acme: _ } = start;
+    let Start { config, authenticator, mut advert, host, certificates: _, acme: _ } = start;
     if advert.relays.is_empty() {
         return Err(ServeError::NoRelayAddress);
     }
@@ -188,7 +214,7 @@ fn start_workers(
     let streams = stream_options(&config, tls)?;
     let clock = Clock::new();
     let mut workers = Vec::with_capacity(count);
-    for (number, sockets) in groups.into_iter().enumerate() {
+    for ((number, sockets), siblings) in groups.into_iter().enumerate().zip(Siblings::family(count)) {
         let relay_number = RelayNumber {
             own: u16::try_from(number).unwrap_or(u16::MAX),
             count: u16::try_from(count).unwrap_or(u16::MAX),
@@ -197,15 +223,13 @@ fn start_workers(
         let (alive, events) = (Alive(news.clone()), events.clone());
         let observer = move |report: Report<'_>| {
             let _until_the_worker_ends = &alive;
-            match report {
-                Report::Core(event) => events.report(event),
-                Report::Tls { .. } => {}
-            }
+            events.report(report);
         };
         let setup = Setup {
             listeners: sockets.datagrams,
             stream_listeners: sockets.streams,
             streams: streams.clone(),
+            siblings,
             ports: ports.clone(),
             relay_buffers: RELAY_BUFFERS,
             clock,

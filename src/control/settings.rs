@@ -38,8 +38,7 @@ pub fn settings(config: &Config, advert: &Advert, host: &[IpAddr], workers: usiz
         allocations: allocation_limits(limits),
         permissions_per_allocation: usize::try_from(limits.permissions_per_allocation).unwrap_or(usize::MAX),
         channels_per_allocation: usize::try_from(limits.channels_per_allocation).unwrap_or(usize::MAX),
-        // Relay sockets are datagram sockets.
-        connections_per_allocation: 0,
+        connections_per_allocation: usize::try_from(limits.connections_per_allocation).unwrap_or(usize::MAX),
         bandwidth_per_allocation: limits.bandwidth_per_allocation.map(bandwidth),
         // The kernel spreads clients evenly, so each worker gets an even share of what all may relay.
         bandwidth: limits.bandwidth.map(|bits| bandwidth(bits / share)),

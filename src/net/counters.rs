@@ -121,8 +121,16 @@ counters! {
     connections_request_timeout,
     /// Connections that ended because nothing more came.
     connections_idle,
+    /// Connections that ended because there was nothing more to say: its peer is gone, or its passwords were wrong.
+    connections_dismissed,
+    /// Connections handed over to another worker.
+    connections_handed_over,
+    /// Connections of peers accepted, those included that were then closed.
+    peers_accepted,
     /// Connections that ended because their client opened another one from the same address.
     connections_replaced,
+    /// Connections that ended because a load balancer did not say whose they were.
+    connections_bad_proxy_header,
 }
 
 impl Counters {

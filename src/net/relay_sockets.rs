@@ -8,12 +8,15 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::batch::{Outlet, RunLimit};
+use super::peer;
 use super::ports::{PortId, RelayPorts, Taken};
 use super::socket_id::SocketId;
 use super::sys::udp::{self, BufferSizes, Role};
 use super::sys::{ERROR_QUEUE, IcmpReport, SlotSize, read_error};
 use super::throttle::Throttle;
-use crate::turn::{AllocationId, Family, Millis, OpenError, OpenedRelay, PortRequest, RelayId};
+use crate::turn::{
+    AllocationId, Family, Millis, OpenError, OpenedRelay, PortRequest, RelayId, RelayTransport,
+};
 
 /// The relay sockets of one worker.
 pub(crate) struct RelaySockets {
@@ -33,6 +36,8 @@ pub(crate) struct RelaySocket {
     generation: u32,
     port: PortId,
     runs: RunLimit,
+    /// Whether it receives datagrams or listens for connections.
+    pub(crate) transport: RelayTransport,
     /// The kernel has joined datagrams on it, so it is worth receiving into large slots.
     pub(crate) joins: bool,
     /// It is in the list of sockets with something to receive.
@@ -58,10 +63,10 @@ impl RelaySockets {
         now: Millis,
         relay: RelayId,
         client: IpAddr,
-        request: PortRequest,
+        (request, transport): (PortRequest, RelayTransport),
         register: impl FnOnce(SocketId, BorrowedFd<'_>) -> io::Result<()>,
     ) -> Result<OpenedRelay, OpenError> {
-        let (socket, taken) = match self.bind(now, relay.family, client, request) {
+        let (socket, taken) = match self.bind(now, relay.family, client, request, transport) {
             Ok(bound) => bound,
             Err(Failure::Pool(error)) => {
                 self.report_exhausted(now, relay.family, error);
@@ -83,6 +88,7 @@ impl RelaySockets {
             generation: relay.allocation.generation,
             port: taken.port,
             runs: RunLimit::default(),
+            transport,
             joins: false,
             queued: false,
             failing: false,
@@ -133,6 +139,15 @@ impl RelaySockets {
         Some((RelayId { allocation, family }, socket))
     }
 
+    /// The address that connections from a relay address must be bound to.
+    pub(crate) fn bound_to(&mut self, relay: RelayId) -> io::Result<SocketAddr> {
+        if !self.is_open(relay) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let socket = self.place(relay).as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        udp::local_address(&socket.socket)
+    }
+
     fn place(&mut self, relay: RelayId) -> &mut Option<RelaySocket> {
         let sockets = &mut self.sockets[family_index(relay.family)];
         let index = relay.allocation.index as usize;
@@ -148,6 +163,7 @@ impl RelaySockets {
         family: Family,
         client: IpAddr,
         request: PortRequest,
+        transport: RelayTransport,
     ) -> Result<(OwnedFd, Taken), Failure> {
         // Kept until the end, so that no attempt gets a port that has already failed.
         let mut unusable = Vec::new();
@@ -156,7 +172,11 @@ impl RelaySockets {
                 Ok(taken) => taken,
                 Err(error) => break Err(Failure::Pool(error)),
             };
-            let error = match udp::open(taken.bind, Role::Relay, self.buffers) {
+            let opened = match transport {
+                RelayTransport::Udp => udp::open(taken.bind, Role::Relay, self.buffers),
+                RelayTransport::Tcp => peer::listen(taken.bind),
+            };
+            let error = match opened {
                 Ok(socket) => break Ok((socket, taken)),
                 Err(error) => error,
             };
@@ -267,7 +287,7 @@ mod tests {
         relay: RelayId,
         request: PortRequest,
     ) -> Result<OpenedRelay, OpenError> {
-        sockets.open(NOW, relay, CLIENT, request, |_, _| Ok(()))
+        sockets.open(NOW, relay, CLIENT, (request, RelayTransport::Udp), |_, _| Ok(()))
     }
 
     fn taken(ports: &RelayPorts) -> u32 {
@@ -323,9 +343,10 @@ mod tests {
     fn r10_a_socket_that_cannot_be_watched_leaves_no_port_and_no_descriptor() {
         let (mut sockets, ports) = rig(20_300..=20_399);
         let request = PortRequest::EvenAndReserveNext;
-        let failed = sockets.open(NOW, relay(0, 0, Family::V4), CLIENT, request, |_, _| {
-            Err(io::Error::from_raw_os_error(libc::ENOSPC))
-        });
+        let failed =
+            sockets.open(NOW, relay(0, 0, Family::V4), CLIENT, (request, RelayTransport::Udp), |_, _| {
+                Err(io::Error::from_raw_os_error(libc::ENOSPC))
+            });
         assert_eq!(failed, Err(OpenError::NoCapacity));
         assert_eq!(taken(&ports), 0);
         assert!(sockets.at(0).is_none());

@@ -17,6 +17,8 @@ pub enum SocketKind {
     StreamListener(u16),
     /// The connection at this place.
     Connection(u32),
+    /// The connection to a peer at this place.
+    Peer(u32),
 }
 
 impl SocketId {
@@ -25,6 +27,7 @@ impl SocketId {
     const RELAY: u32 = 4 << 29;
     const STREAM_LISTENER: u32 = 1 << 29;
     const CONNECTION: u32 = 2 << 29;
+    const PEER: u32 = 3 << 29;
 
     /// The listener for datagrams with this number.
     pub const fn listener(number: u16) -> Self {
@@ -46,6 +49,11 @@ impl SocketId {
         Self(place & Self::PLACE | Self::CONNECTION)
     }
 
+    /// The connection to a peer at this place, below 2²⁹.
+    pub const fn peer(place: u32) -> Self {
+        Self(place & Self::PLACE | Self::PEER)
+    }
+
     /// What it stands for.
     #[expect(clippy::cast_possible_truncation, reason = "numbers of listeners are made from a u16")]
     pub const fn kind(self) -> SocketKind {
@@ -54,6 +62,7 @@ impl SocketId {
             0 => SocketKind::Listener(place as u16),
             Self::STREAM_LISTENER => SocketKind::StreamListener(place as u16),
             Self::CONNECTION => SocketKind::Connection(place),
+            Self::PEER => SocketKind::Peer(place),
             _ => SocketKind::Relay(place),
         }
     }
@@ -82,6 +91,7 @@ mod tests {
         for place in [0, 1, SocketId::PLACE] {
             assert_eq!(SocketId::relay(place).kind(), SocketKind::Relay(place));
             assert_eq!(SocketId::connection(place).kind(), SocketKind::Connection(place));
+            assert_eq!(SocketId::peer(place).kind(), SocketKind::Peer(place));
             let bits = SocketId::connection(place).to_bits();
             assert_eq!(SocketId::from_bits(bits), SocketId::connection(place));
         }

@@ -72,7 +72,7 @@ pub enum Output<'a, 's> {
         /// How it will be called.
         connection: ConnectionId,
     },
-    /// Close a connection to a peer, as soon as what its client sent is out. It need not be told.
+    /// Close a connection to a peer. That need not be told.
     ClosePeer {
         /// Which one.
         connection: ConnectionId,

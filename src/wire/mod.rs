@@ -11,6 +11,7 @@ mod header;
 mod indication;
 mod integrity;
 mod message;
+pub mod proxy_protocol;
 pub mod stream;
 mod writer;
 

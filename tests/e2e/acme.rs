@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::home::Home;
-use crate::pebble::{Options, Pebble};
+use crate::pebble::{Options, Pebble, connect};
 use crate::server::{Credential, Server};
 use crate::tools::free_ports;
 
@@ -58,8 +58,7 @@ fn state_file(home: &Home, name: &str) -> PathBuf {
 
 #[test]
 fn http_01_gets_a_certificate_that_is_kept_and_used_again_after_a_restart() {
-    // The CA has put them in order.
-    const BOTH: &str = "other.example.org,turn.example.org";
+    const BOTH: &str = "turn.example.org,other.example.org";
     let home = Home::new("acme-http");
     let Some(pebble) = Pebble::start(&home, &Options::default()) else { return };
     let config = configure(&home, &pebble, &[NAME, "other.example.org"], "http-01");
@@ -86,14 +85,56 @@ fn http_01_gets_a_certificate_that_is_kept_and_used_again_after_a_restart() {
     assert_eq!((pebble.orders(), pebble.accounts()), (1, 1), "{}", pebble.process.out.text());
 }
 
+/// The certificate that a client meets who trusts the CA.
+fn met(server: &Server, pebble: &Pebble, alpn: &[&str]) -> std::io::Result<Vec<u8>> {
+    let mut stream = connect(server.listeners_over("tls")[0], NAME, pebble.root(), alpn);
+    stream.conn.complete_io(&mut stream.sock)?;
+    Ok(stream.conn.peer_certificates().unwrap()[0].to_vec())
+}
+
+#[test]
+fn tls_alpn_01_gets_a_certificate_that_is_served_at_once_and_after_a_restart() {
+    let home = Home::new("acme-tls");
+    let Some(pebble) = Pebble::start(&home, &Options::default()) else { return };
+    let config = configure(&home, &pebble, &[NAME], "tls-alpn-01");
+    let mut server = start(&home, &config);
+    issued(&server);
+    let first = met(&server, &pebble, &["stun.turn"]).unwrap();
+    assert_eq!(met(&server, &pebble, &[]).unwrap(), first);
+    let error = met(&server, &pebble, &["acme-tls/1"]).unwrap_err().to_string();
+    assert!(error.contains("received fatal alert"), "the challenge is gone with its order: {error}");
+    assert!(server.stop().success());
+
+    let server = start(&home, &config);
+    server.wait_for("certificate kept from an earlier start", |_| Some(()));
+    assert_eq!(met(&server, &pebble, &["stun.turn"]).unwrap(), first);
+    assert_eq!((pebble.orders(), pebble.accounts()), (1, 1));
+}
+
+#[test]
+fn before_the_first_certificate_tls_is_refused_and_all_else_is_served() {
+    let home = Home::new("acme-none-yet");
+    let options = Options { denied: &[NAME], ..Options::default() };
+    let Some(pebble) = Pebble::start(&home, &options) else { return };
+    let server = start(&home, &configure(&home, &pebble, &[NAME], "tls-alpn-01"));
+    refused(&server);
+    for alpn in [&["stun.turn"][..], &[], &["acme-tls/1"]] {
+        let error = met(&server, &pebble, alpn).unwrap_err().to_string();
+        assert!(error.contains("received fatal alert"), "{alpn:?}: {error}");
+    }
+    let credential = Credential::minted(&home.secret().unwrap(), "alice", 600);
+    Client::new(server.at("127.0.0.1"), credential).allocate(|writer| writer).unwrap();
+}
+
 #[test]
 fn a_certificate_is_renewed_before_it_ends() {
     let home = Home::new("acme-renewal");
-    let Some(pebble) = Pebble::start(&home, &Options { validity_s: 12, ..Options::default() }) else {
+    let Some(pebble) = Pebble::start(&home, &Options { validity_s: 24, ..Options::default() }) else {
         return;
     };
     let server = start(&home, &configure(&home, &pebble, &[NAME], "http-01"));
     let first = issued(&server)["not_after"].as_str().unwrap().to_owned();
+    let first_met = met(&server, &pebble, &[]).unwrap();
     let kept = fs::read_to_string(state_file(&home, "certificate.pem")).unwrap();
     let second = server.wait_for("certificate issued", |line| {
         let ends = line["not_after"].as_str()?;
@@ -101,6 +142,7 @@ fn a_certificate_is_renewed_before_it_ends() {
     });
     assert!(second.1 < first, "renewed at {}, which is after {first}", second.1);
     assert!(second.0 > first);
+    assert_ne!(met(&server, &pebble, &[]).unwrap(), first_met);
     assert_ne!(fs::read_to_string(state_file(&home, "certificate.pem")).unwrap(), kept);
     assert_eq!(pebble.accounts(), 1);
 }
@@ -151,12 +193,12 @@ fn a_name_that_the_ca_denies_is_told_in_words() {
     assert!(failed["advice"].as_str().unwrap().contains("take it out of tls.acme.names"), "{failed}");
 }
 
-/// A server that orders from what listens on this port, whatever that is, and does without a TLS listener.
+/// A server that orders from what listens on this port, whatever that is.
 fn start_with_ca_on(home: &Home, port: u16) -> Server {
     let (_, mut ports) = free_ports(1);
     let text = format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\n[relay]\naddresses = [\"127.0.0.1\"]\n\
-         [tls.acme]\nnames = [{NAME:?}]\nagree_to_terms = true\nchallenge = \"http-01\"\n\
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"tls\"\n\
+         [relay]\naddresses = [\"127.0.0.1\"]\n[tls.acme]\nnames = [{NAME:?}]\nagree_to_terms = true\nchallenge = \"http-01\"\n\
          http_address = \"127.0.0.1:{}\"\ndirectory = \"https://localhost:{port}/dir\"\n",
         ports.next().unwrap()
     );
@@ -189,6 +231,21 @@ fn a_ca_that_says_nothing_does_not_hold_up_the_end_of_the_server() {
     let attempts: Value =
         serde_json::from_str(&fs::read_to_string(state_file(&home, "attempts.json")).unwrap()).unwrap();
     assert_eq!(attempts["failures"], 1, "an attempt counts before it is made");
+}
+
+#[test]
+fn a_ca_that_nobody_trusts_is_told_in_words() {
+    let home = Home::new("acme-untrusted");
+    let Some(pebble) = Pebble::start(&home, &Options::default()) else { return };
+    let config = configure(&home, &pebble, &[NAME], "tls-alpn-01");
+    let text = fs::read_to_string(&config).unwrap();
+    let without: String =
+        text.lines().filter(|line| !line.starts_with("ca_file")).map(|line| format!("{line}\n")).collect();
+    home.file("t.toml", &without);
+    let failed = refused(&start(&home, &config));
+    assert!(failed["reason"].as_str().unwrap().contains("invalid peer certificate"), "{failed}");
+    assert!(failed["advice"].as_str().unwrap().contains("set tls.acme.ca_file"), "{failed}");
+    assert_eq!((pebble.accounts(), pebble.orders()), (0, 0));
 }
 
 #[test]

@@ -1,26 +1,17 @@
-//! A TURN client that does one thing at a time and tells everything.
+//! A TURN client over UDP that does one thing at a time and tells everything.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use turnbridge::auth::rest::RestSecret;
-use turnbridge::auth::{Key, PasswordAlgorithm, Secret};
-use turnbridge::control::utc::unix_now;
-use turnbridge::wire::{
-    AttributeType, ChannelData, ChannelNumber, Class, Header, Message, Method, TransactionId, Writer,
-    channel_head, decode_xor_address,
-};
+use turnbridge::wire::{AttributeType, ChannelData, ChannelNumber, Message, Method, Writer, channel_head};
 
+use crate::login::{Login, Verdict, address};
 use crate::server::Credential;
 
 /// A client on a socket of its own.
 pub(crate) struct Client {
     socket: UdpSocket,
-    credential: Credential,
-    /// What the server has challenged it with; a test may put something else there.
-    pub(crate) realm: Option<String>,
-    nonce: Vec<u8>,
-    transactions: u32,
+    pub(crate) login: Login,
 }
 
 /// How often a request is sent before the server counts as silent, and how long each is waited for.
@@ -35,10 +26,15 @@ impl Client {
 
     /// One with a source address that matters.
     pub(crate) fn from(ip: IpAddr, server: SocketAddr, credential: Credential) -> Self {
-        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        Self::at(SocketAddr::new(ip, 0), server, credential)
+    }
+
+    /// One with a source address and port that matter.
+    pub(crate) fn at(source: SocketAddr, server: SocketAddr, credential: Credential) -> Self {
+        let socket = UdpSocket::bind(source).unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-        Self { socket, credential, realm: None, nonce: Vec::new(), transactions: 0 }
+        Self { socket, login: Login::new(credential) }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -47,7 +43,7 @@ impl Client {
 
     /// The address the server sees, by a Binding request.
     pub(crate) fn binding(&mut self) -> SocketAddr {
-        let request = self.message(Method::BINDING, None, |writer| writer);
+        let request = self.login.bare(Method::BINDING, |writer| writer);
         let answer = self.exchange(&request);
         address(&answer, AttributeType::XOR_MAPPED_ADDRESS).unwrap()
     }
@@ -102,50 +98,15 @@ impl Client {
         attributes: impl Fn(Writer<'_>) -> Writer<'_>,
     ) -> Result<Vec<u8>, u16> {
         for _ in 0..2 {
-            let request = self.message(method, Some(self.nonce.clone()), &attributes);
+            let request = self.login.request(method, &attributes);
             let answer = self.exchange(&request);
-            let message = Message::parse(&answer).unwrap();
-            if message.header().class == Class::Success {
-                message.verify(self.key().as_bytes()).unwrap();
-                return Ok(answer);
+            match self.login.judge(&answer) {
+                Verdict::Granted => return Ok(answer),
+                Verdict::Challenged => {}
+                Verdict::Refused(code) => return Err(code),
             }
-            let code = error_code(&message);
-            let (401 | 438, Some(nonce)) = (code, message.get(AttributeType::NONCE)) else {
-                return Err(code);
-            };
-            if self.nonce == nonce {
-                return Err(code);
-            }
-            self.nonce = nonce.to_vec();
-            let told =
-                message.get(AttributeType::REALM).map(|realm| String::from_utf8_lossy(realm).into_owned());
-            self.realm = self.realm.take().or(told);
         }
         Err(401)
-    }
-
-    /// A request, with credentials as soon as there is a nonce.
-    fn message(
-        &mut self,
-        method: Method,
-        nonce: Option<Vec<u8>>,
-        attributes: impl Fn(Writer<'_>) -> Writer<'_>,
-    ) -> Vec<u8> {
-        self.transactions += 1;
-        let mut transaction = [0; 12];
-        transaction[..4].copy_from_slice(&self.transactions.to_be_bytes());
-        let header = Header::new(Class::Request, method, TransactionId(transaction));
-        let mut buffer = [0; 1024];
-        let writer = attributes(Writer::new(&mut buffer, header));
-        let writer = match nonce.filter(|nonce| !nonce.is_empty()) {
-            Some(nonce) => writer
-                .attribute(AttributeType::USERNAME, self.credential.username.as_bytes())
-                .attribute(AttributeType::REALM, self.realm().as_bytes())
-                .attribute(AttributeType::NONCE, &nonce)
-                .integrity_sha1(self.key().as_bytes()),
-            None => writer,
-        };
-        writer.finish().unwrap().to_vec()
     }
 
     /// Sends a request until its answer comes.
@@ -168,39 +129,4 @@ impl Client {
         let length = self.socket.recv(&mut buffer).ok()?;
         Some(buffer[..length].to_vec())
     }
-
-    fn key(&self) -> Key {
-        let Credential { username, password } = &self.credential;
-        Key::derive(PasswordAlgorithm::Md5, username, self.realm(), password.as_bytes())
-    }
-
-    fn realm(&self) -> &str {
-        self.realm.as_deref().unwrap_or_default()
-    }
-}
-
-impl Credential {
-    /// A time-limited one that expires that many seconds from now (or did before).
-    pub(crate) fn minted(secret: &str, id: &str, expires_in: i64) -> Self {
-        let username = format!("{}:{id}", unix_now().saturating_add_signed(expires_in));
-        let password = RestSecret::new(&Secret::new(secret)).password(&username).expose().to_owned();
-        Self { username, password }
-    }
-
-    pub(crate) fn plain(username: &str, password: &str) -> Self {
-        Self { username: username.to_owned(), password: password.to_owned() }
-    }
-}
-
-/// An address attribute of an answer.
-pub(crate) fn address(answer: &[u8], kind: AttributeType) -> Option<SocketAddr> {
-    let message = Message::parse(answer).unwrap();
-    message.get(kind).and_then(|value| decode_xor_address(value, message.header()))
-}
-
-fn error_code(message: &Message<'_>) -> u16 {
-    let Some([_, _, class, number, ..]) = message.get(AttributeType::ERROR_CODE) else {
-        panic!("an error without its code")
-    };
-    u16::from(*class) * 100 + u16::from(*number)
 }

@@ -89,7 +89,7 @@ fn a_refused_credential_has_one_line_per_source_and_reason_in_words() {
     for (_, credential, realm) in cases {
         for _ in 0..3 {
             let mut client = Client::new(address, credential.clone());
-            client.realm = realm.map(str::to_owned);
+            client.login.realm = realm.map(str::to_owned);
             assert_eq!(client.allocate(|writer| writer), Err(401));
         }
     }

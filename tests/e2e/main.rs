@@ -9,16 +9,22 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod authority;
 mod client;
 mod home;
+mod login;
 mod pebble;
 mod process;
 mod server;
+mod site;
+mod stream_client;
 mod tools;
+mod wire;
 
 mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;
+mod certificates;
 mod exit_codes;
 mod first_minute;
 mod hold;
@@ -30,4 +36,10 @@ mod log;
 mod netlab;
 mod networks;
 mod ports;
+mod proxy_protocol;
 mod renewal_info;
+mod stream_ends;
+mod stream_framing;
+mod stream_limits;
+mod stream_tls;
+mod tcp_relay;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,16 @@ impl Process {
 
     /// Asks it to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let script = format!("kill -s TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// Asks it to read again what may have changed.
+    pub(crate) fn reload(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let script = format!("kill -s {name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 
@@ -89,14 +98,19 @@ impl Printed {
     fn follow(self, pipe: impl Read + Send + 'static) -> JoinHandle<()> {
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                self.0.0.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+                self.locked().push(String::from_utf8_lossy(&line).into_owned());
                 self.0.1.notify_all();
             }
         })
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.0.0.lock().unwrap().clone()
+        self.locked().clone()
+    }
+
+    /// Also after a test has failed with the lock in its hand: what was printed is then wanted most.
+    fn locked(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn text(&self) -> String {
@@ -107,8 +121,7 @@ impl Printed {
     #[track_caller]
     pub(crate) fn wait_for<T>(&self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
-        let (lines, news) = &*self.0;
-        let mut lines = lines.lock().unwrap();
+        let mut lines = self.locked();
         let mut seen = 0;
         loop {
             if let Some(found) = lines[seen..].iter().find_map(|line| wanted(line)) {
@@ -117,13 +130,12 @@ impl Printed {
             seen = lines.len();
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no {what} in: {}", lines.join("\n"));
-            lines = news.wait_timeout(lines, left).unwrap().0;
+            lines = self.0.1.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Until the next line, or a hundredth of a second.
     fn wait_a_moment(&self) {
-        let (lines, news) = &*self.0;
-        let _lines = news.wait_timeout(lines.lock().unwrap(), Duration::from_millis(10)).unwrap();
+        drop(self.0.1.wait_timeout(self.locked(), Duration::from_millis(10)));
     }
 }

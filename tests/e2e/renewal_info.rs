@@ -106,7 +106,7 @@ fn a_ca_that_wants_a_certificate_back_gets_an_order_for_the_next_one() {
     let asked = play_ca(listener, &issuer);
     let (_, mut ports) = free_ports(1);
     let text = format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\n[relay]\naddresses = [\"127.0.0.1\"]\n\
+        "[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"tls\"\n[relay]\naddresses = [\"127.0.0.1\"]\n\
          [tls.acme]\nnames = [\"turn.example.org\"]\nagree_to_terms = true\nchallenge = \"http-01\"\n\
          http_address = \"127.0.0.1:{}\"\ndirectory = \"https://localhost:{port}/dir\"\nca_file = {:?}\n",
         ports.next().unwrap(),

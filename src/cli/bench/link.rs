@@ -266,6 +266,10 @@ mod tests {
             assert_eq!(seen, (0..5).map(|number| vec![number; 6]).collect::<Vec<_>>(), "reads of {piece}");
             assert!(begun.is_empty());
         }
-        assert!(frames(&mut Vec::new(), b"HTTP/1.1 400", &mut |_| {}).is_err());
+        let alert = [0x15, 3, 3, 0, 2, 2, 40];
+        assert!(
+            frames(&mut Vec::new(), &alert, &mut |_| {}).is_err(),
+            "what a TLS server says to who does not"
+        );
     }
 }

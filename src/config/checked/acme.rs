@@ -72,16 +72,18 @@ pub(super) fn check(
     })
 }
 
-/// The CA comes to port 443 or 80 of the name, whatever the configuration says.
+/// There must be a TLS listener to order for, and the CA comes to port 443 or 80 of the name, whatever the
+/// configuration says.
 fn check_way_in(raw: &raw::Acme, listeners: &[raw::Listener], findings: &mut Findings<'_>) {
     const TLS_PORT: u16 = 443;
     const HTTP_PORT: u16 = 80;
     let mut tls = listeners.iter().filter(|listener| listener.transport.is_tls()).peekable();
+    if tls.peek().is_none() {
+        let message = "a certificate is for TLS listeners, and none has transport = \"tls\" or \"auto\"";
+        findings.problem("tls.acme.names", message);
+        return;
+    }
     match raw.challenge {
-        AcmeChallenge::TlsAlpn01 if tls.peek().is_none() => findings.problem(
-            "tls.acme.challenge",
-            "\"tls-alpn-01\" is answered by TLS listeners, and none has transport = \"tls\" or \"auto\"",
-        ),
         AcmeChallenge::TlsAlpn01 if !tls.any(|listener| listener.address.port() == TLS_PORT) => {
             findings.warning(
                 "no TLS listener is on port 443, which is where a CA comes to for \"tls-alpn-01\"; that port must be \

@@ -21,6 +21,8 @@ pub struct Limits {
     pub permissions_per_allocation: u32,
     /// Channels an allocation may hold.
     pub channels_per_allocation: u32,
+    /// TCP connections to peers an allocation may hold.
+    pub connections_per_allocation: u32,
     /// The longest lifetime that is granted, in seconds.
     pub max_lifetime_s: u32,
     /// Relayed bits per second of the whole server, each direction.
@@ -82,6 +84,7 @@ pub(super) fn check(raw: &raw::Limits, numbers: ChannelNumbers, findings: &mut F
         allocations_per_ip: count(raw.allocations_per_ip),
         permissions_per_allocation: raw.permissions_per_allocation.0,
         channels_per_allocation: raw.channels_per_allocation.0,
+        connections_per_allocation: raw.connections_per_allocation.0,
         max_lifetime_s: u32::try_from(max_lifetime.as_secs()).unwrap_or(u32::MAX),
         bandwidth: raw.bandwidth.bound().map(|rate| rate.0),
         bandwidth_per_allocation: raw.bandwidth_per_allocation.bound().map(|rate| rate.0),

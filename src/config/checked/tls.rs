@@ -60,9 +60,9 @@ pub(super) fn check(raw: &raw::Tls, listeners: &[raw::Listener], findings: &mut 
 
 /// A certificate needs a listener, and a listener a certificate.
 fn check_use(raw: &raw::Tls, listeners: &[raw::Listener], findings: &mut Findings<'_>) {
-    let has_certificates = !raw.certificate.is_empty() || !raw.acme.names.is_empty();
+    let has_certificates = !raw.certificate.is_empty();
     let first = listeners.iter().position(|listener| listener.transport.is_tls());
-    match (first, has_certificates) {
+    match (first, has_certificates || !raw.acme.names.is_empty()) {
         (Some(at), false) => findings.problem(
             &format!("listener[{at}].transport"),
             format!(
@@ -70,9 +70,9 @@ fn check_use(raw: &raw::Tls, listeners: &[raw::Listener], findings: &mut Finding
                 listeners[at].transport
             ),
         ),
-        (None, true) => findings.warning(
-            "the certificates of [tls] are not used: no listener has transport = \"tls\" or \"auto\"",
+        (None, true) if has_certificates => findings.warning(
+            "tls.certificate is not used: no listener has transport = \"tls\" or \"auto\"",
         ),
-        (Some(_), true) | (None, false) => {}
+        (Some(_), true) | (None, _) => {}
     }
 }

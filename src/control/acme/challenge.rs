@@ -1,6 +1,10 @@
 //! The challenges of one order, as long as it is under way.
 
-use super::{failure::Failure, http01::Responder, tls_alpn01::challenge_certificate};
+use super::{
+    failure::{Failure, Kind},
+    http01::Responder,
+    tls_alpn01::challenge_certificate,
+};
 use crate::config::{checked::Acme, choice::AcmeChallenge};
 use crate::control::certs::CertStore;
 use instant_acme::{ChallengeType, KeyAuthorization};
@@ -26,10 +30,11 @@ impl Challenges {
             AcmeChallenge::TlsAlpn01 => Ok(Self::TlsAlpn01 { store: store.clone(), names: Vec::new() }),
             AcmeChallenge::Http01 => Responder::open(settings.http_address).map(Self::Http01).map_err(|error| {
                 let reason = format!("cannot listen on {}: {error}", settings.http_address);
-                Failure::here("answer http-01 challenges", reason).advise(
+                let failure = Failure::here("answer http-01 challenges", reason).advise(
                     "tls.acme.http_address must be free while an order is under way, and ports below 1024 need \
                      CAP_NET_BIND_SERVICE",
-                )
+                );
+                Failure { kind: Kind::NotReached, ..failure }
             }),
         }
     }

@@ -23,6 +23,8 @@ pub(super) enum Kind {
     NoAccount,
     /// The CA says that there were too many requests.
     RateLimited,
+    /// The CA has not heard of it: the network is down, or something on this host is in the way.
+    NotReached,
     /// All others.
     Other,
 }
@@ -47,7 +49,16 @@ impl Failure {
             if let Error::Api(problem) = &error {
                 return Self::problem(step, problem);
             }
-            Self::here(step, with_causes(&error))
+            let reached = !matches!(error, Error::Http(_) | Error::Hyper(_) | Error::Other(_));
+            let kind = if reached { Kind::Other } else { Kind::NotReached };
+            let failure = Self { kind, ..Self::here(step, with_causes(&error)) };
+            match failure.reason.contains("UnknownIssuer") {
+                true => failure.advise(
+                    "this host does not trust the CA's own server: install the package ca-certificates, or for a private \
+                     CA set tls.acme.ca_file",
+                ),
+                false => failure,
+            }
         }
     }
 
@@ -140,12 +151,14 @@ mod tests {
         assert_eq!(kind("accountDoesNotExist"), Kind::NoAccount);
         assert_eq!(kind("rateLimited"), Kind::RateLimited);
         assert_eq!(kind("unauthorized"), Kind::Other);
+        assert_eq!(Failure::ca("order")(Error::Str("x")).kind, Kind::Other);
     }
 
     #[test]
     fn causes_are_told_once() {
         let inner = io::Error::new(io::ErrorKind::ConnectionRefused, "refused");
         let failure = Failure::ca("reach the CA")(Error::Other(Box::new(inner)));
-        assert_eq!((failure.reason.as_str(), failure.advice), ("refused", None));
+        assert_eq!(failure.reason, "refused");
+        assert_eq!((failure.advice, failure.kind), (None, Kind::NotReached));
     }
 }

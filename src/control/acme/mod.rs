@@ -49,6 +49,7 @@ impl Setup {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let run = move || {
+            let _watch = Watch;
             runtime.block_on(async {
                 let renewal = Renewal::new(settings, files, store);
                 tokio::select! {
@@ -68,8 +69,20 @@ impl Setup {
 impl Drop for AcmeThread {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the acme thread has panicked");
+        if let Some(thread) = self.thread.take() {
+            // If it has panicked, it has said so then.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells when the thread that holds it panics, and not when the server ends.
+struct Watch;
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!("the acme thread has panicked; nothing is renewed until the server is restarted");
         }
     }
 }

@@ -6,7 +6,9 @@ use super::{
     failure::{Failure, Kind},
     files::{Attempts, Files},
     order::{order, renewal_window},
-    schedule::{UnixSeconds, Validity, back_off, first_question, next_question, rate_limit_back_off},
+    schedule::{
+        UnixSeconds, Validity, back_off, first_question, next_question, rate_limit_back_off, unheard_back_off,
+    },
     try_port,
 };
 use crate::config::checked::Acme;
@@ -143,8 +145,11 @@ impl Renewal {
                 Failure::here("use what was issued", reason).advise("is the clock of this host right?")
             );
         }
-        self.files.keep_certificate(&pem).map_err(Failure::file("keep the certificate"))?;
-        self.files.forget_attempts().map_err(Failure::file("keep the certificate"))?;
+        // What was issued is served, even if it cannot be kept for the next start.
+        let kept = self.files.keep_certificate(&pem).and_then(|()| self.files.forget_attempts());
+        if let Err(error) = kept {
+            self.warn_of_file("certificate.pem", &format!("it cannot be kept: {error}"));
+        }
         self.attempts = Attempts { order: self.what(), ..Attempts::default() };
         Ok(certificate)
     }
@@ -156,9 +161,13 @@ impl Renewal {
         let id = certificate.id.clone().filter(|_| missing.is_empty());
         self.current = id.map(|id| (id, certificate.validity));
         self.ask_at = unix_now().saturating_add(first_question(random()));
-        self.store.install_acme(&certificate.names, certificate.key.clone());
+        // In the order they are configured in: a CA may have put them in any.
+        let mut names = self.settings.names.clone();
+        names.retain(|name| certificate.names.contains(name));
+        names.extend(certificate.names.iter().filter(|name| !self.settings.names.contains(name)).cloned());
+        self.store.install_acme(&names, certificate.key.clone());
         tracing::info!(
-            names = %certificate.names.join(","),
+            names = %names.join(","),
             not_after = %shown(certificate.validity.not_after),
             renewal = %if self.due == 0 { "now".to_owned() } else { shown(self.due) },
             "{how}"
@@ -166,8 +175,12 @@ impl Renewal {
     }
 
     fn fail(&mut self, failure: &Failure) {
-        if failure.kind == Kind::RateLimited {
-            let wait = rate_limit_back_off(self.attempts.failures, random());
+        let other_wait = match failure.kind {
+            Kind::RateLimited => Some(rate_limit_back_off(self.attempts.failures, random())),
+            Kind::NotReached => Some(unheard_back_off(self.attempts.failures, random())),
+            Kind::NoAccount | Kind::Other => None,
+        };
+        if let Some(wait) = other_wait {
             self.attempts.next_try = unix_now().saturating_add(wait);
             if let Err(error) = self.files.keep_attempts(&self.attempts) {
                 self.warn_of_file("attempts.json", &error.to_string());

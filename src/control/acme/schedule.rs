@@ -64,6 +64,11 @@ pub(super) fn rate_limit_back_off(failures: u32, random: u64) -> u64 {
     back_off(failures, random).max(3600 + random % 1800)
 }
 
+/// The wait when the CA has not heard of the attempt: nobody minds if it is short.
+pub(super) fn unheard_back_off(failures: u32, random: u64) -> u64 {
+    back_off(failures, random).min(600 + random % 300)
+}
+
 const FIRST_WAIT: u64 = 60;
 const LONGEST_WAIT: u64 = 6 * 3600;
 
@@ -122,5 +127,7 @@ mod tests {
         assert_eq!(within_an_hour.count(), 5);
         assert!((3600..5400).contains(&rate_limit_back_off(1, u64::MAX)));
         assert_eq!(rate_limit_back_off(9, 0), back_off(9, 0));
+        assert_eq!(unheard_back_off(1, 0), back_off(1, 0));
+        assert!((600..900).contains(&unheard_back_off(9, u64::MAX)));
     }
 }

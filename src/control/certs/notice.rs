@@ -29,6 +29,25 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// What is wrong, for people; `None` when nothing is.
+    pub fn complaint(&self) -> Option<String> {
+        let of =
+            |it: &CertificateStatus| format!("the certificate for {} in {}", it.names.join(", "), it.origin);
+        match self {
+            Self::Loaded(_) | Self::Mended(_) => None,
+            Self::Broken { detail, .. } | Self::Advice(detail) => Some(detail.clone()),
+            Self::Expires(it, seconds) => Some(format!("{} expires in {} days", of(it), seconds / 86_400)),
+            Self::Expired(it) => {
+                Some(format!("{} has expired on {}; clients refuse it", of(it), shown(it.not_after)))
+            }
+            Self::NotYetValid(it) => Some(format!(
+                "{} is not valid before {}; clients refuse it, or the clock of this host is wrong",
+                of(it),
+                shown(it.not_before)
+            )),
+        }
+    }
+
     /// Writes the log line.
     pub fn log(&self) {
         match self {

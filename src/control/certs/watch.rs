@@ -13,6 +13,10 @@ use std::{
 pub struct Watch {
     store: Arc<CertStore>,
     pairs: Vec<Pair>,
+    /// Those that clients use.
+    names: Vec<String>,
+    /// Those that certificates will come for by themselves.
+    ordered: Vec<String>,
     expiry: Expiry,
     looked: Option<Instant>,
 }
@@ -43,13 +47,10 @@ const LOOK: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(10);
 
 impl Watch {
-    /// Reads all files of `tls` and serves them from `store`. Where one cannot be used there is nothing to fall back to,
+    /// Reads all files of `tls` and serves them from a store. Where one cannot be used there is nothing to fall back to,
     /// and all problems are told; otherwise what should be mended.
-    pub fn start(
-        tls: &Tls,
-        store: Arc<CertStore>,
-        unix_now: u64,
-    ) -> Result<(Self, Vec<Notice>), Vec<String>> {
+    pub fn start(tls: &Tls, unix_now: u64) -> Result<(Self, Vec<Notice>), Vec<String>> {
+        let store = CertStore::new(tls.min_version).map_err(|error| vec![format!("TLS: {error}")])?;
         let (mut pairs, mut notices, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         let roots = Roots::of_this_host();
         for files in &tls.certificates {
@@ -67,9 +68,11 @@ impl Watch {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut watch = Self { store, pairs, expiry: Expiry::default(), looked: None };
+        let ordered = tls.acme.as_ref().map(|acme| acme.names.clone()).unwrap_or_default();
+        let names = tls.names.clone();
+        let mut watch = Self { store, pairs, names, ordered, expiry: Expiry::default(), looked: None };
         watch.install();
-        notices.extend(watch.on_names(&tls.names));
+        notices.extend(watch.on_names());
         notices.extend(watch.expiry.check(&watch.store.status(), unix_now));
         Ok((watch, notices))
     }
@@ -77,6 +80,15 @@ impl Watch {
     /// What is served.
     pub fn store(&self) -> &Arc<CertStore> {
         &self.store
+    }
+
+    /// By which name clients are told to connect: the first configured one, or the first of the certificates.
+    pub fn name(&self) -> Option<String> {
+        let of_certificates = || {
+            let mut names = self.pairs.iter().flat_map(|pair| &pair.certificate.identity().dns_names);
+            names.find(|name| !name.starts_with("*.")).cloned()
+        };
+        self.names.first().cloned().or_else(of_certificates).or_else(|| self.ordered.first().cloned())
     }
 
     /// Takes in what has changed. To be called often; most calls do nothing.
@@ -103,6 +115,7 @@ impl Watch {
         }
         if notices.iter().any(|notice| matches!(notice, Notice::Loaded(_))) {
             self.install();
+            notices.extend(self.on_names());
         }
         notices.extend(self.expiry.check(&self.store.status(), unix_now));
         notices
@@ -113,9 +126,9 @@ impl Watch {
         self.store.install_files(&certificates);
     }
 
-    fn on_names(&self, names: &[String]) -> Vec<Notice> {
+    fn on_names(&self) -> Vec<Notice> {
         let certificates: Vec<_> = self.pairs.iter().map(|pair| pair.certificate.clone()).collect();
-        let names = names.iter().map(String::as_str);
+        let names = self.names.iter().filter(|name| !self.ordered.contains(name)).map(String::as_str);
         advice::on_names(names, &certificates).into_iter().map(Notice::Advice).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::record::{Reason, Record};
+use super::tls::Trouble;
 use crate::auth::Refused;
 use crate::turn::Denial;
 
@@ -16,7 +17,7 @@ const SOURCES: usize = 1024;
 /// Remembers which refusals have had their line.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
-    open: HashMap<(IpAddr, Denial), Fold>,
+    open: HashMap<(IpAddr, Kind), Fold>,
     /// Refusals of sources there was no room for, since `open` was full.
     unlisted: u64,
 }
@@ -24,25 +25,50 @@ pub(super) struct Folder {
 #[derive(Debug)]
 struct Fold {
     since: Instant,
-    last: Denial,
+    last: Cause,
     repeats: u64,
+}
+
+/// What is folded into one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Refused(Denial),
+    /// By the name of the alert.
+    Tls(&'static str),
+}
+
+/// What to say of the last one.
+#[derive(Clone, Debug)]
+enum Cause {
+    Refused(Denial),
+    Tls(Trouble),
 }
 
 impl Folder {
     /// Whether a record gets a line now; refusals of a kind that their source had before are counted instead.
     pub(super) fn admits(&mut self, record: &Record, now: Instant) -> bool {
-        let Record::Refused { client, denial, .. } = record else { return true };
-        let key = (client.ip(), kind(*denial));
+        let (client, kind, cause) = match record {
+            Record::Began { .. } | Record::Ended { .. } => return true,
+            Record::Refused { client, denial, .. } => {
+                (client, Kind::Refused(kind(*denial)), Cause::Refused(*denial))
+            }
+            // These are for whoever looks closely, and take no room that others need.
+            Record::Tls { trouble, .. } if !trouble.matters => return true,
+            Record::Tls { client, trouble, .. } => {
+                (client, Kind::Tls(trouble.alert), Cause::Tls(trouble.clone()))
+            }
+        };
+        let key = (client.ip(), kind);
         if let Some(fold) = self.open.get_mut(&key) {
             fold.repeats += 1;
-            fold.last = *denial;
+            fold.last = cause;
             return false;
         }
         if self.open.len() >= SOURCES {
             self.unlisted += 1;
             return false;
         }
-        self.open.insert(key, Fold { since: now, last: *denial, repeats: 0 });
+        self.open.insert(key, Fold { since: now, last: cause, repeats: 0 });
         true
     }
 
@@ -61,15 +87,31 @@ impl Folder {
         self.open.retain(|(source, _), fold| {
             let due = is_due(fold);
             if due && fold.repeats > 0 {
-                let reason = Reason(&fold.last);
-                tracing::info!(%source, %reason, repeats = fold.repeats, "requests refused again");
+                fold.log(*source);
             }
             closed |= due;
             !due
         });
         if closed && self.unlisted > 0 {
-            tracing::warn!(requests = self.unlisted, "requests of many more sources were refused");
+            tracing::warn!(
+                requests = self.unlisted,
+                "requests or handshakes of many more sources were refused"
+            );
             self.unlisted = 0;
+        }
+    }
+}
+
+impl Fold {
+    fn log(&self, source: IpAddr) {
+        let repeats = self.repeats;
+        match &self.last {
+            Cause::Refused(denial) => {
+                tracing::info!(%source, reason = %Reason(denial), repeats, "requests refused again");
+            }
+            Cause::Tls(Trouble { alert, reason, .. }) => {
+                tracing::info!(%source, alert, %reason, repeats, "tls failed again");
+            }
         }
     }
 }
@@ -101,8 +143,11 @@ fn kind(denial: Denial) -> Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::tls::TlsFailure;
+    use crate::net::worker::Report;
     use crate::turn::QuotaError;
     use crate::wire::Method;
+    use rustls::AlertDescription;
 
     fn refused(client: &str, denial: Denial) -> Record {
         let client = client.parse().unwrap();
@@ -147,6 +192,35 @@ mod tests {
         }
         let later = Denial::Credential(Refused::Expired { ago_s: 8 });
         assert!(!folder.admits(&refused("192.0.2.1:1", later), now));
+    }
+
+    #[test]
+    fn failures_of_tls_are_folded_by_their_alert_and_noise_has_no_line_of_its_own() {
+        let mut folder = Folder::default();
+        let now = Instant::now();
+        let failed = |client: &str, failure| {
+            let report =
+                Report::Tls { client: client.parse().unwrap(), sni: Some("turn.example.org"), failure };
+            Record::of(report)
+        };
+        let alert = |alert| rustls::Error::AlertReceived(alert);
+        let (unknown_ca, expired) =
+            (alert(AlertDescription::UnknownCA), alert(AlertDescription::CertificateExpired));
+        assert!(folder.admits(&failed("192.0.2.1:1", TlsFailure::Protocol(&unknown_ca)), now));
+        assert!(
+            !folder.admits(&failed("192.0.2.1:2", TlsFailure::Protocol(&unknown_ca)), now),
+            "same source"
+        );
+        assert!(folder.admits(&failed("192.0.2.1:1", TlsFailure::Protocol(&expired)), now), "other alert");
+        assert!(
+            folder.admits(&failed("192.0.2.2:1", TlsFailure::Protocol(&unknown_ca)), now),
+            "other source"
+        );
+        assert!(folder.admits(&refused("192.0.2.1:1", Denial::NoPort), now), "no failure of TLS");
+        for port in 1..100 {
+            folder.admits(&failed(&format!("192.0.2.3:{port}"), TlsFailure::HungUp), now);
+        }
+        assert_eq!(folder.open.len(), 4);
     }
 
     #[test]

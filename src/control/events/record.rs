@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::tls::Trouble;
+use crate::net::worker::Report;
 use crate::turn::{Denial, EndReason, Event, QuotaError, Traffic};
 use crate::wire::Method;
 
-/// An [`Event`] with everything in it owned.
+/// A [`Report`] with everything in it owned.
 #[derive(Debug)]
 pub(super) enum Record {
     Began {
@@ -31,10 +33,24 @@ pub(super) enum Record {
         denial: Denial,
         peer: Option<SocketAddr>,
     },
+    Tls {
+        client: SocketAddr,
+        sni: Option<Box<str>>,
+        trouble: Trouble,
+    },
 }
 
 impl Record {
-    pub(super) fn of(event: Event<'_>) -> Self {
+    pub(super) fn of(report: Report<'_>) -> Self {
+        match report {
+            Report::Core(event) => Self::of_event(event),
+            Report::Tls { client, sni, failure } => {
+                Self::Tls { client, sni: sni.map(Into::into), trouble: Trouble::of(failure) }
+            }
+        }
+    }
+
+    fn of_event(event: Event<'_>) -> Self {
         match event {
             Event::Began { allocation: _, client, user, relay, additional, lifetime } => {
                 Self::Began { client: client.client(), user: user.into(), relay, additional, lifetime }
@@ -81,6 +97,12 @@ impl Record {
                 peer = peer.map(tracing::field::display),
                 "request refused"
             ),
+            Self::Tls { client, sni, trouble: Trouble { alert, reason, matters: true } } => {
+                tracing::info!(%client, sni = sni.as_deref(), alert, %reason, "tls failed");
+            }
+            Self::Tls { client, sni, trouble: Trouble { alert, reason, matters: false } } => {
+                tracing::debug!(%client, sni = sni.as_deref(), alert, %reason, "tls failed");
+            }
         }
     }
 }

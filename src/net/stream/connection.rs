@@ -1,6 +1,6 @@
 //! One client's connection.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use super::arena::ArenaRound;
 use super::caps::{CapReached, Place};
 use super::end::End;
 use super::outbox::Outbox;
-use super::session::{Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
+use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
 use crate::turn::{FiveTuple, ListenerId, Millis, Transport};
+use crate::wire::proxy_protocol::{self, HEADER_MAX, Parsed};
 use crate::wire::stream::FRAME_MAX;
 use crate::wire::{Kind, kind};
 
@@ -27,8 +28,22 @@ pub(crate) struct Connection {
     place: Place,
     /// The last step on its way, or the last whole frame, was then.
     since: Millis,
+    course: Course,
     /// Lists of the worker that it is in.
     pub(crate) marks: Marks,
+}
+
+/// How what arrives on a connection is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// As messages.
+    Messages,
+    /// As bytes for the peer at this place (RFC 6062 §3).
+    Diverted(u32),
+    /// By the worker with this number.
+    Departing(u16),
+    /// Not at all: it ends as soon as what waits to be sent is out.
+    Leaving,
 }
 
 /// Which of its worker's lists a connection is in, so that it is in each of them once.
@@ -46,11 +61,17 @@ pub(crate) struct Marks {
     pub(crate) broken: bool,
     /// To be found by its client's 5-tuple.
     pub(crate) entered: bool,
+    /// Behind what waits to be sent, nothing more will come.
+    pub(crate) ending: bool,
+    /// The client knows that.
+    shut: bool,
 }
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// A load balancer has to say first whose connection it is.
+    Announced(Security),
     /// Its first byte will tell whether it is TLS.
     Undecided,
     /// TLS is being agreed on.
@@ -70,6 +91,26 @@ pub enum Security {
     Tls,
     /// One or the other, told by the first byte.
     Either,
+}
+
+/// What is known of a connection when it is accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// The number of its listener.
+    pub(crate) listener: u16,
+    /// How its client begins.
+    pub(crate) security: Security,
+    /// Who it comes from.
+    pub(crate) origin: Origin,
+}
+
+/// Who has connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client.
+    Client,
+    /// A load balancer, for a client that it has to name.
+    Balancer,
 }
 
 /// What one turn of reading brought.
@@ -97,6 +138,8 @@ pub struct Patience {
 pub(crate) const STRANGERS_FRAME_MAX: usize = 4096;
 /// Room in the arena for one turn: what is kept of a frame, and what can be read at once.
 pub(crate) const TURN_ROOM: usize = FRAME_MAX + READ_ROOM;
+/// How long a client may take to read what was sent before its connection was to be closed.
+const GOOD_BYE_MAX: Duration = Duration::from_secs(10);
 /// Answers that fit into the outbox beyond the limit for relayed data.
 const ANSWERS_ROOM: usize = 64 << 10;
 
@@ -104,26 +147,42 @@ impl Connection {
     pub(crate) fn new(
         socket: TcpStream,
         peer: SocketAddr,
-        (number, security): (u16, Security),
+        arrival: Arrival,
         place: Place,
         now: Millis,
     ) -> Self {
-        let (stage, session, transport) = match security {
-            Security::Plain => (Stage::Silent, Session::Plain, Transport::Tcp),
-            Security::Tls => (Stage::Handshake, Session::tls(), Transport::Tls),
-            Security::Either => (Stage::Undecided, Session::Plain, Transport::Tcp),
-        };
-        Self {
+        let mut connection = Self {
             socket,
-            stage,
-            session,
+            stage: Stage::Announced(arrival.security),
+            session: Session::Plain,
             inbox: Vec::new(),
             outbox: Outbox::default(),
-            client: FiveTuple::new(peer, ListenerId::new(transport, number)),
+            client: FiveTuple::new(peer, ListenerId::new(Transport::Tcp, arrival.listener)),
             place,
             since: now,
+            course: Course::Messages,
             marks: Marks::default(),
+        };
+        if arrival.origin == Origin::Client {
+            connection.begin(arrival.security);
         }
+        connection
+    }
+
+    /// From here on it is the client that speaks.
+    fn begin(&mut self, security: Security) {
+        match security {
+            Security::Plain => self.stage = Stage::Silent,
+            Security::Tls => self.begin_tls(),
+            Security::Either => self.stage = Stage::Undecided,
+        }
+    }
+
+    fn begin_tls(&mut self) {
+        self.stage = Stage::Handshake;
+        self.session = Session::tls();
+        let listener = ListenerId::new(Transport::Tls, self.client.listener().number());
+        self.client = FiveTuple::new(self.client.client(), listener);
     }
 
     pub(crate) const fn socket(&mut self) -> &mut TcpStream {
@@ -163,12 +222,27 @@ impl Connection {
         arena: &mut ArenaRound<'s>,
         now: Millis,
     ) -> Turn<'s> {
+        if let Stage::Announced(security) = self.stage {
+            match self.hear_announcement(security, cipher) {
+                Ok(true) => self.since = now,
+                Ok(false) => return Turn { bytes: &[], is_drained: true, end: None },
+                Err(end) => return Turn { bytes: &[], is_drained: true, end: Some(end) },
+            }
+        }
         if self.stage == Stage::Undecided
             && let Err(turn) = self.decide()
         {
             return turn;
         }
         let Self { session, socket, inbox, .. } = self;
+        if inbox.len() > FRAME_MAX {
+            // Whole frames, kept while their client did not read its answers: there is no room for more.
+            let (bytes, ()) = arena.fill(|free| {
+                free[..inbox.len()].copy_from_slice(inbox);
+                (inbox.len(), ())
+            });
+            return Turn { bytes, is_drained: false, end: None };
+        }
         let (bytes, reading) = arena.fill(|free| {
             let kept = inbox.len();
             let (before, behind) = free.split_at_mut(kept);
@@ -183,6 +257,35 @@ impl Connection {
         Turn { bytes, is_drained: reading.is_drained && !self.marks.hung_up, end: reading.end }
     }
 
+    /// Reads the header of the PROXY protocol, once all of it has come, and takes nothing of what is behind it. Whether
+    /// it was there. A load balancer that sends none is refused: to guess would let clients say who they are.
+    fn hear_announcement(&mut self, security: Security, room: &mut [u8; READ_MAX]) -> Result<bool, ReadEnd> {
+        let room = &mut room[..HEADER_MAX];
+        let seen = match self.socket.peek(room) {
+            Ok(0) => return Err(ReadEnd::Closed),
+            Ok(seen) => seen,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(false);
+            }
+            Err(_) => return Err(ReadEnd::Broken),
+        };
+        match proxy_protocol::parse(&room[..seen]) {
+            Ok(Parsed::NeedMore) if self.marks.hung_up => Err(ReadEnd::Closed),
+            Ok(Parsed::NeedMore) => Ok(false),
+            Ok(Parsed::Header(header)) => {
+                // It is there, so it is read at once.
+                self.socket.read_exact(&mut room[..header.length]).map_err(|_| ReadEnd::Broken)?;
+                if let Some(ends) = header.ends {
+                    self.client = FiveTuple::new(ends.source, self.client.listener());
+                }
+                self.claim_place().map_err(ReadEnd::Refused)?;
+                self.begin(security);
+                Ok(true)
+            }
+            Err(error) => Err(ReadEnd::Announcement(error)),
+        }
+    }
+
     /// Looks at the first byte without taking it.
     fn decide(&mut self) -> Result<(), Turn<'static>> {
         /// The first byte of every TLS connection: a handshake record.
@@ -192,10 +295,7 @@ impl Connection {
         match self.socket.peek(&mut first) {
             Ok(0) => Err(nothing(Some(ReadEnd::Closed))),
             Ok(_) if first == [HANDSHAKE] => {
-                self.stage = Stage::Handshake;
-                self.session = Session::tls();
-                let listener = ListenerId::new(Transport::Tls, self.client.listener().number());
-                self.client = FiveTuple::new(self.client.client(), listener);
+                self.begin_tls();
                 Ok(())
             }
             Ok(_) => {
@@ -218,6 +318,51 @@ impl Connection {
         self.stage = Stage::Talking;
         self.since = now;
         Ok(())
+    }
+
+    /// How it is served.
+    pub(crate) const fn course(&self) -> Course {
+        self.course
+    }
+
+    pub(crate) const fn set_course(&mut self, course: Course) {
+        self.course = course;
+    }
+
+    /// Lets it end as soon as what waits to be sent is out.
+    pub(crate) fn dismiss(&mut self, now: Millis) {
+        self.course = Course::Leaving;
+        self.marks.ending = true;
+        self.since = now;
+        self.inbox = Vec::new();
+    }
+
+    /// Prepares it for another worker: what was not served, and no lists.
+    pub(crate) fn pack(&mut self, unserved: &[u8]) {
+        self.keep(unserved);
+        self.course = Course::Messages;
+        self.marks = Marks { entered: true, ..Marks::default() };
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Takes bytes that are to be sent as they are.
+    pub(crate) fn pour(&mut self, bytes: &[u8]) {
+        self.outbox.push(bytes, &[], 0);
+    }
+
+    /// Tells the client that this was all, once it was.
+    pub(crate) fn end_when_all_is_said(&mut self) {
+        if !self.marks.ending || self.marks.shut || !self.outbox.is_empty() || self.session.wants_write() {
+            return;
+        }
+        self.marks.shut = true;
+        self.session.close();
+        // If it is broken there is nobody to tell.
+        let _ = self.write().map(|_| self.socket.shutdown(std::net::Shutdown::Write));
     }
 
     /// Keeps the beginning of a frame until more of it arrives.
@@ -250,6 +395,11 @@ impl Connection {
         self.outbox.trim();
     }
 
+    /// Whether its first message is still to come.
+    pub(crate) const fn is_silent(&self) -> bool {
+        matches!(self.stage, Stage::Silent)
+    }
+
     /// Whether so many answers wait that no more requests are taken.
     pub(crate) const fn is_clogged(&self, limit: usize) -> bool {
         self.outbox.len() > limit + ANSWERS_ROOM / 2
@@ -258,21 +408,31 @@ impl Connection {
     /// Writes as much as the connection takes. Returns how much of the outbox has gone.
     pub(crate) fn write(&mut self) -> io::Result<usize> {
         let before = self.outbox.len();
-        self.session.write(&self.socket, &mut self.outbox)?;
+        let contents = match self.course {
+            Course::Diverted(_) => Contents::Bytes,
+            Course::Messages | Course::Departing(_) | Course::Leaving => Contents::Messages,
+        };
+        self.session.write(&self.socket, &mut self.outbox, contents)?;
         Ok(before - self.outbox.len())
     }
 
     /// Says good-bye as well as it can be done without waiting.
     pub(crate) fn close(&mut self) {
+        // If it is broken there is nobody to tell. What waits goes first: TLS sends nothing behind its good-bye.
+        let _ = self.write();
         self.session.close();
-        // If it is broken there is nobody to tell.
         let _ = self.write();
     }
 
     /// Why it has to end, if it has taken too long. Who holds an allocation may be silent: that has a lifetime.
     pub(crate) fn overdue(&self, patience: &Patience, now: Millis) -> Option<End> {
+        if self.course == Course::Leaving {
+            return (now.since(self.since) > GOOD_BYE_MAX).then_some(End::Dismissed);
+        }
         let (limit, end) = match self.stage {
-            Stage::Undecided | Stage::Handshake => (patience.handshake, End::HandshakeTimeout),
+            Stage::Announced(_) | Stage::Undecided | Stage::Handshake => {
+                (patience.handshake, End::HandshakeTimeout)
+            }
             Stage::Silent => (patience.first_request, End::FirstRequestTimeout),
             Stage::Talking => (patience.idle, End::Idle),
         };

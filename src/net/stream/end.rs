@@ -21,8 +21,14 @@ pub(crate) enum End {
     FirstRequestTimeout,
     /// Nothing more came, and it holds no allocation.
     Idle,
+    /// The core has done with it.
+    Dismissed,
     /// The same client has another one, so this one is dead.
     Replaced,
+    /// A load balancer has not said whose it is.
+    Announcement,
+    /// Its client, whom a load balancer has named, has too many.
+    Refused,
 }
 
 impl End {
@@ -37,7 +43,28 @@ impl End {
             Self::HandshakeTimeout => &mut counters.connections_handshake_timeout,
             Self::FirstRequestTimeout => &mut counters.connections_request_timeout,
             Self::Idle => &mut counters.connections_idle,
+            Self::Dismissed => &mut counters.connections_dismissed,
             Self::Replaced => &mut counters.connections_replaced,
+            Self::Announcement => &mut counters.connections_bad_proxy_header,
+            Self::Refused => &mut counters.connections_refused_source,
+        }
+    }
+
+    /// In the words of the log.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Closed => "closed by client",
+            Self::Broken => "broken",
+            Self::Tls => "TLS failed",
+            Self::Garbage => "garbage",
+            Self::TooLong => "message too long",
+            Self::HandshakeTimeout => "handshake timeout",
+            Self::FirstRequestTimeout => "request timeout",
+            Self::Idle => "idle",
+            Self::Dismissed => "dismissed",
+            Self::Replaced => "replaced",
+            Self::Announcement => "no good PROXY header",
+            Self::Refused => "too many connections",
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The sockets that connections arrive on.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::connection::Security;
+use super::connection::{Origin, Security};
 use crate::net::listener::ListenError;
 use crate::turn::Transport;
 
@@ -18,6 +20,8 @@ pub struct StreamListen {
     pub address: SocketAddr,
     /// How they begin.
     pub security: Security,
+    /// Load balancers, whose connections begin with the PROXY protocol.
+    pub proxies: Arc<[IpNet]>,
 }
 
 /// One worker's socket on a listening address.
@@ -50,6 +54,15 @@ impl StreamListener {
     /// How its connections begin.
     pub const fn security(&self) -> Security {
         self.listen.security
+    }
+
+    /// Who it is that connects from this address.
+    pub(crate) fn origin(&self, peer: IpAddr) -> Origin {
+        if self.listen.proxies.iter().any(|network| network.contains(&peer)) {
+            Origin::Balancer
+        } else {
+            Origin::Client
+        }
     }
 
     /// The next connection, ready for use.

@@ -24,19 +24,23 @@ use mio::{Interest, Registry};
 
 pub(crate) use arena::{Arena, ArenaRound};
 pub use caps::Caps;
-pub(crate) use connection::{Connection, STRANGERS_FRAME_MAX, TURN_ROOM, Turn};
+use connection::{Arrival, Origin};
+pub(crate) use connection::{Connection, Course, STRANGERS_FRAME_MAX, TURN_ROOM, Turn};
 pub use connection::{Patience, Security};
 pub(crate) use end::End;
 pub use listener::{StreamListen, StreamListener, open_stream_listeners};
+pub(crate) use outbox::Outbox;
 pub(crate) use session::ReadEnd;
 use session::{Greeter, READ_MAX};
 
 use super::counters::Counters;
+use super::peer::KEPT_MAX;
 use super::socket_id::SocketId;
 use super::throttle::Throttle;
 use super::tls::TlsConfigs;
 use super::worker::token;
 use crate::turn::{FiveTuple, Millis, Transport};
+use crate::wire::proxy_protocol::ProxyError;
 use caps::CapReached;
 
 /// What the operator decided about connections.
@@ -74,10 +78,13 @@ pub(crate) struct Streams {
     dirty: Vec<u32>,
     /// Connections that can be read from again.
     resumed: Vec<u32>,
+    /// Peers whose clients take more again.
+    resumed_peers: Vec<u32>,
     next_sweep: Option<Millis>,
     cipher: Box<[u8; READ_MAX]>,
     refused: Throttle,
     starved: Throttle,
+    unannounced: Throttle,
 }
 
 /// Connections accepted in one turn.
@@ -96,11 +103,18 @@ impl Streams {
             by_client,
             dirty: Vec::new(),
             resumed: Vec::new(),
+            resumed_peers: Vec::new(),
             next_sweep: None,
             cipher: Box::new([0; READ_MAX]),
             refused: Throttle::default(),
             starved: Throttle::default(),
+            unannounced: Throttle::default(),
         }
+    }
+
+    /// For tables of what clients can name.
+    pub(crate) fn hasher(&self) -> FixedState {
+        self.options.caps.hasher()
     }
 
     /// Lets the poll tell when somebody connects.
@@ -133,7 +147,7 @@ impl Streams {
             match listener.accept() {
                 Ok((socket, peer)) => {
                     counters.connections_accepted += 1;
-                    let security = listener.security();
+                    let (security, origin) = (listener.security(), listener.origin(peer.ip()));
                     let place = match self.options.caps.take() {
                         Ok(place) => place,
                         Err(cap) => {
@@ -141,8 +155,14 @@ impl Streams {
                             continue;
                         }
                     };
-                    let connection = Connection::new(socket, peer, (number, security), place, now);
-                    self.admit(connection, registry, counters, now);
+                    let connection = Connection::new(
+                        socket,
+                        peer,
+                        Arrival { listener: number, security, origin },
+                        place,
+                        now,
+                    );
+                    self.admit(connection, origin, registry, counters, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
@@ -167,24 +187,40 @@ impl Streams {
     fn admit(
         &mut self,
         mut connection: Connection,
+        origin: Origin,
         registry: &Registry,
         counters: &mut Counters,
         now: Millis,
     ) {
-        if let Err(cap) = connection.claim_place() {
+        // Whose a load balancer's connection is it will say.
+        if origin == Origin::Client
+            && let Err(cap) = connection.claim_place()
+        {
             return self.refuse(cap, connection.client().client(), counters, now);
         }
-        let Some(place) = self.free_place() else { return };
+        self.place_for(Box::new(connection), registry, counters, now);
+    }
+
+    /// Puts a connection into the table and lets the poll tell of it.
+    fn place_for(
+        &mut self,
+        mut connection: Box<Connection>,
+        registry: &Registry,
+        counters: &mut Counters,
+        now: Millis,
+    ) -> Option<u32> {
+        let place = self.free_place()?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         if registry.register(connection.socket(), token(SocketId::connection(place)), interest).is_err() {
             counters.accept_errors += 1;
             self.free.push(place);
-            return;
+            return None;
         }
         if let Some(slot) = self.connections.get_mut(place as usize) {
-            *slot = Some(Box::new(connection));
+            *slot = Some(connection);
         }
         self.schedule_sweep(now);
+        Some(place)
     }
 
     fn free_place(&mut self) -> Option<u32> {
@@ -197,18 +233,28 @@ impl Streams {
     }
 
     fn refuse(&mut self, cap: CapReached, client: SocketAddr, counters: &mut Counters, now: Millis) {
+        *match cap {
+            CapReached::Total => &mut counters.connections_refused_total,
+            CapReached::Source => &mut counters.connections_refused_source,
+        } += 1;
+        self.tell_refused(cap, client, now);
+    }
+
+    /// Says once in a while that a limit was reached.
+    pub(crate) fn tell_refused(&mut self, cap: CapReached, client: SocketAddr, now: Millis) {
         let limit = match cap {
-            CapReached::Total => {
-                counters.connections_refused_total += 1;
-                "limits.connections"
-            }
-            CapReached::Source => {
-                counters.connections_refused_source += 1;
-                "limits.connections_per_ip"
-            }
+            CapReached::Total => "limits.connections",
+            CapReached::Source => "limits.connections_per_ip",
         };
         if let Some(suppressed) = self.refused.pass(now) {
             tracing::warn!(%client, limit, suppressed, "connection refused");
+        }
+    }
+
+    /// Says once in a while that a load balancer does not do what was configured.
+    pub(crate) fn tell_unannounced(&mut self, balancer: SocketAddr, error: ProxyError, now: Millis) {
+        if let Some(suppressed) = self.unannounced.pass(now) {
+            tracing::warn!(%balancer, reason = error.reason(), suppressed, "no good PROXY header from a load balancer");
         }
     }
 
@@ -292,11 +338,107 @@ impl Streams {
                 Ok(count) => counters.stream_bytes_sent += count as u64,
                 Err(_) => connection.marks.broken = true,
             }
+            connection.end_when_all_is_said();
+            if let Course::Diverted(peer) = connection.course()
+                && connection.waiting() <= KEPT_MAX / 2
+            {
+                self.resumed_peers.push(peer);
+            }
+            let Some(connection) = self.connection(place) else { continue };
             if connection.marks.broken || connection.marks.paused && !connection.is_clogged(limit) {
                 connection.marks.paused = false;
                 self.resumed.push(place);
             }
         }
+    }
+
+    /// The next peer that can be read from again.
+    pub(crate) fn pop_resumed_peer(&mut self) -> Option<u32> {
+        self.resumed_peers.pop()
+    }
+
+    /// Lets go of a client: what waits for it is still sent, and then its connection is closed. From here on its
+    /// 5-tuple is free. Whether there was such a client.
+    pub(crate) fn dismiss(&mut self, client: FiveTuple, now: Millis) -> bool {
+        let Some(place) = self.by_client.remove(&client) else { return false };
+        if let Some(connection) = self.connection(place) {
+            connection.dismiss(now);
+        }
+        self.mark_dirty(place);
+        true
+    }
+
+    /// Lets the stream of a client be its peer's. Returns the place of its connection.
+    pub(crate) fn divert(&mut self, client: FiveTuple, peer: u32) -> Option<u32> {
+        let place = *self.by_client.get(&client)?;
+        let connection = self.connection(place)?;
+        // The last answer goes out alone: bytes of the peer that came along would be taken for a part of it.
+        connection.marks.broken |= connection.write().is_err();
+        connection.set_course(Course::Diverted(peer));
+        Some(place)
+    }
+
+    /// Notes that a client's connection must go to another worker.
+    pub(crate) fn send_away(&mut self, client: FiveTuple, worker: u16) {
+        let Some(&place) = self.by_client.get(&client) else { return };
+        if let Some(connection) = self.connection(place) {
+            connection.set_course(Course::Departing(worker));
+        }
+    }
+
+    /// How a connection is served.
+    pub(crate) fn course(&mut self, place: u32) -> Option<Course> {
+        self.connection(place).map(|connection| connection.course())
+    }
+
+    /// How many bytes wait for a client to take them.
+    pub(crate) fn waiting_for(&mut self, place: u32) -> usize {
+        self.connection(place).map_or(0, |connection| connection.waiting())
+    }
+
+    /// Takes bytes of a peer that are to be sent to a client as they are.
+    pub(crate) fn pour(&mut self, place: u32, bytes: &[u8]) {
+        if let Some(connection) = self.connection(place) {
+            connection.pour(bytes);
+            self.mark_dirty(place);
+        }
+    }
+
+    /// Tells a client behind all that waits for it that this was all.
+    pub(crate) fn end_output(&mut self, place: u32) {
+        if let Some(connection) = self.connection(place) {
+            connection.marks.ending = true;
+            self.mark_dirty(place);
+        }
+    }
+
+    /// Takes a connection out of the table, to be put into another worker's, and what was read from it with it.
+    pub(crate) fn part_with(
+        &mut self,
+        place: u32,
+        unserved: &[u8],
+        registry: &Registry,
+    ) -> Option<Box<Connection>> {
+        let mut connection = self.connections.get_mut(place as usize)?.take()?;
+        self.free.push(place);
+        self.by_client.remove(&connection.client());
+        connection.pack(unserved);
+        registry.deregister(connection.socket()).ok()?;
+        Some(connection)
+    }
+
+    /// Takes over a connection of another worker. Returns its place, and the connection that the client had before
+    /// from the same address, which must be dead.
+    pub(crate) fn adopt(
+        &mut self,
+        connection: Box<Connection>,
+        registry: &Registry,
+        counters: &mut Counters,
+        now: Millis,
+    ) -> Option<(u32, Option<u32>)> {
+        let client = connection.client();
+        let place = self.place_for(connection, registry, counters, now)?;
+        Some((place, self.by_client.insert(client, place)))
     }
 
     /// The next connection that can be read from again.
@@ -320,6 +462,7 @@ impl Streams {
         connection.close();
         self.free.push(place);
         let client = connection.client();
+        tracing::debug!(client = %client.client(), reason = end.reason(), "connection ended");
         if self.by_client.get(&client) != Some(&place) {
             return None;
         }
@@ -365,7 +508,7 @@ impl Streams {
             any = true;
             connection.trim();
             if let Some(end) = connection.overdue(&self.options.patience, now)
-                && !holds(connection.client())
+                && (connection.course() == Course::Leaving || !holds(connection.client()))
             {
                 overdue.push((place, end));
             }

@@ -2,17 +2,30 @@
 
 use mio::Poll;
 
-use super::engine::Engine;
+use super::engine::{Engine, Sources};
 use super::{Core, Readiness, Report};
 use crate::net::batch::Batch;
 use crate::net::socket_id::SocketId;
-use crate::net::stream::{ArenaRound, End, ReadEnd, STRANGERS_FRAME_MAX, TURN_ROOM};
+use crate::net::stream::{ArenaRound, Connection, Course, End, ReadEnd, STRANGERS_FRAME_MAX, TURN_ROOM};
 use crate::net::tls::TlsFailure;
 use crate::turn::{Input, Millis, Now};
 use crate::wire::stream::{Next, next_frame};
+use crate::wire::{Kind, kind};
 
 /// How many datagrams a turn of accepting costs about as much as.
 const ACCEPT_COST: usize = 16;
+
+/// What is to be done with the part of a stream that was not served as messages.
+enum Rest<'s> {
+    /// It is the beginning of one.
+    Part(&'s [u8]),
+    /// It is for a peer.
+    Diverted(u32, &'s [u8]),
+    /// It is for another worker.
+    Departing(u16, &'s [u8]),
+    /// Nobody hears it.
+    Leaving,
+}
 
 impl<C: Core> Engine<C> {
     pub(super) fn has_handshakes(&self) -> bool {
@@ -21,7 +34,8 @@ impl<C: Core> Engine<C> {
 
     /// When there is something to do though no socket is ready.
     pub(super) fn next_deadline(&self) -> Option<Millis> {
-        [self.core.next_deadline(), self.sockets.streams.next_sweep()].into_iter().flatten().min()
+        let Sources { streams, peers, .. } = &self.sockets;
+        [self.core.next_deadline(), streams.next_sweep(), peers.next_wake()].into_iter().flatten().min()
     }
 
     /// The poll has reported a connection.
@@ -86,6 +100,11 @@ impl<C: Core> Engine<C> {
             self.end_connection(now, place, End::Broken, batch, poll);
             return 0;
         }
+        match connection.course() {
+            Course::Diverted(peer) => return self.serve_diverted(now, (place, peer), arena, batch, poll),
+            Course::Leaving => return self.see_off(now, place, arena, batch, poll),
+            Course::Messages | Course::Departing(_) => {}
+        }
         if streams.pause(place) {
             return 0;
         }
@@ -95,12 +114,25 @@ impl<C: Core> Engine<C> {
         }
         let (frames, served) = self.serve_frames(now, place, turn.bytes, batch, poll);
         match (served, turn.end) {
+            (Ok(Rest::Diverted(peer, rest)), end) => {
+                if end.is_none() && !turn.is_drained {
+                    self.enqueue(SocketId::connection(place));
+                }
+                self.feed(now, (place, peer), rest, end, batch, poll);
+            }
+            (Ok(Rest::Leaving), Some(_)) => self.end_connection(now, place, End::Dismissed, batch, poll),
+            (Ok(Rest::Leaving), None) => {
+                if !turn.is_drained {
+                    self.enqueue_connection(place);
+                }
+            }
+            (Ok(Rest::Departing(worker, rest)), _) => self.hand_over(place, worker, rest, poll),
             (Err(end), _) => self.end_connection(now, place, end, batch, poll),
-            (Ok(_), Some(end)) => {
-                let end = self.judge_read_end(place, end);
+            (Ok(Rest::Part(_)), Some(end)) => {
+                let end = self.judge_read_end(now, place, end);
                 self.end_connection(now, place, end, batch, poll);
             }
-            (Ok(rest), None) => {
+            (Ok(Rest::Part(rest)), None) => {
                 if let Some(connection) = self.sockets.streams.connection(place) {
                     connection.keep(rest);
                 }
@@ -112,7 +144,51 @@ impl<C: Core> Engine<C> {
         frames
     }
 
-    /// Hands the frames of a stream to the core. Returns how many there were, and the part that is not whole yet.
+    /// Listens to a client that was let go until it hangs up too: to close at once would take from it what was sent last.
+    fn see_off<'s>(
+        &mut self,
+        now: Now,
+        place: u32,
+        arena: &mut ArenaRound<'s>,
+        batch: &mut Batch<'s>,
+        poll: &Poll,
+    ) -> usize {
+        if let Some(turn) = self.sockets.streams.receive(place, arena, &mut self.counters, now.mono) {
+            if turn.end.is_some() {
+                self.end_connection(now, place, End::Dismissed, batch, poll);
+            } else if !turn.is_drained {
+                self.enqueue_connection(place);
+            }
+        }
+        1
+    }
+
+    /// Hands a connection to another worker, with what was read from it and not served.
+    fn hand_over(&mut self, place: u32, worker: u16, unserved: &[u8], poll: &Poll) {
+        if let Some(connection) = self.sockets.streams.part_with(place, unserved, poll.registry()) {
+            self.counters.connections_handed_over += 1;
+            self.siblings.hand_over(worker, connection);
+        }
+    }
+
+    /// Takes over a connection of another worker, and serves what was not served there.
+    pub(super) fn adopt(
+        &mut self,
+        now: Now,
+        connection: Box<Connection>,
+        batch: &mut Batch<'static>,
+        poll: &Poll,
+    ) {
+        let streams = &mut self.sockets.streams;
+        let adopted = streams.adopt(connection, poll.registry(), &mut self.counters, now.mono);
+        let Some((place, before)) = adopted else { return };
+        if let Some(before) = before {
+            self.end_connection(now, before, End::Replaced, batch, poll);
+        }
+        self.enqueue_connection(place);
+    }
+
+    /// Hands the frames of a stream to the core. Returns how many there were, and what is to be done with the rest.
     fn serve_frames<'s>(
         &mut self,
         now: Now,
@@ -120,35 +196,52 @@ impl<C: Core> Engine<C> {
         bytes: &'s [u8],
         batch: &mut Batch<'s>,
         poll: &Poll,
-    ) -> (usize, Result<&'s [u8], End>) {
+    ) -> (usize, Result<Rest<'s>, End>) {
         let (mut frames, mut rest) = (0, bytes);
         if rest.is_empty() {
-            return (0, Ok(rest));
+            return (0, Ok(Rest::Part(rest)));
         }
         loop {
             let (frame, behind) = match next_frame(rest) {
                 Ok(Next::Frame(frame, behind)) => (frame, behind),
-                Ok(Next::Part(length)) => return (frames, self.await_frame(place, length).map(|()| rest)),
+                Ok(Next::Part(length)) => {
+                    return (frames, self.await_frame(place, rest, length).map(|()| Rest::Part(rest)));
+                }
                 Err(_) => return (frames, Err(End::Garbage)),
             };
-            let Some(connection) = self.sockets.streams.connection(place) else { return (frames, Ok(&[])) };
+            // Within one turn a client can ask for more answers than may wait for it.
+            if self.sockets.streams.pause(place) {
+                return (frames, Ok(Rest::Part(rest)));
+            }
+            let Some(connection) = self.sockets.streams.connection(place) else {
+                return (frames, Ok(Rest::Part(&[])));
+            };
             if let Err(end) = connection.heard(frame, now.mono) {
                 return (frames, Err(end));
             }
             let client = connection.client();
             frames += 1;
-            rest = behind;
             self.counters.frames_received += 1;
             self.handle(now, Input::FromClient { client, bytes: frame }, batch, poll);
+            match self.sockets.streams.course(place) {
+                Some(Course::Messages) | None => {}
+                Some(Course::Diverted(peer)) => return (frames, Ok(Rest::Diverted(peer, behind))),
+                Some(Course::Departing(worker)) => return (frames, Ok(Rest::Departing(worker, rest))),
+                Some(Course::Leaving) => return (frames, Ok(Rest::Leaving)),
+            }
+            rest = behind;
             if batch.is_full() {
                 self.flush(batch);
             }
         }
     }
 
-    /// Whether a connection may go on with a frame this long.
-    fn await_frame(&mut self, place: u32, length: usize) -> Result<(), End> {
+    /// Whether a connection may go on with a frame that begins like this and is to be this long.
+    fn await_frame(&mut self, place: u32, part: &[u8], length: usize) -> Result<(), End> {
         let Some(connection) = self.sockets.streams.connection(place) else { return Ok(()) };
+        if connection.is_silent() && !part.is_empty() && kind(part) != Kind::Stun {
+            return Err(End::Garbage);
+        }
         let client = connection.client();
         if length > STRANGERS_FRAME_MAX && !self.core.holds(client) {
             return Err(End::TooLong);
@@ -157,13 +250,23 @@ impl<C: Core> Engine<C> {
     }
 
     /// Why a connection ends that cannot be read from any more; says so where TLS is the reason.
-    fn judge_read_end(&mut self, place: u32, end: ReadEnd) -> End {
+    fn judge_read_end(&mut self, now: Now, place: u32, end: ReadEnd) -> End {
         let Some(connection) = self.sockets.streams.connection(place) else { return End::Broken };
         let (end, failure) = match &end {
             ReadEnd::Tls(error) => (End::Tls, TlsFailure::Protocol(error)),
             ReadEnd::Closed if connection.is_handshake() => (End::Tls, TlsFailure::HungUp),
             ReadEnd::Closed => return End::Closed,
             ReadEnd::Broken => return End::Broken,
+            ReadEnd::Announcement(error) => {
+                let balancer = connection.client().client();
+                self.sockets.streams.tell_unannounced(balancer, *error, now.mono);
+                return End::Announcement;
+            }
+            ReadEnd::Refused(cap) => {
+                let client = connection.client().client();
+                self.sockets.streams.tell_refused(*cap, client, now.mono);
+                return End::Refused;
+            }
         };
         let (client, sni) = (connection.client().client(), connection.sni());
         (self.observer)(Report::Tls { client, sni, failure });
@@ -200,6 +303,11 @@ impl<C: Core> Engine<C> {
         while let Some(place) = self.sockets.streams.pop_resumed() {
             self.enqueue_connection(place);
         }
+        while let Some(place) = self.sockets.streams.pop_resumed_peer() {
+            if self.sockets.peers.at(place).is_some_and(|peer| std::mem::take(&mut peer.down.stalled)) {
+                self.enqueue(SocketId::peer(place));
+            }
+        }
     }
 
     /// Ends the connections whose time is over.
@@ -207,6 +315,7 @@ impl<C: Core> Engine<C> {
         if self.sockets.streams.next_sweep().is_none_or(|at| at > now.mono) {
             return;
         }
+        self.sweep_peers(now, batch, poll);
         let mut retry = Vec::new();
         let core = &self.core;
         let holds = |client| core.holds(client);

@@ -1,6 +1,6 @@
 //! What a worker drives.
 
-use crate::turn::{FiveTuple, Input, Millis, Now, Output, Relay};
+use crate::turn::{ConnectionId, Direction, FiveTuple, Input, Millis, Now, Output, Passage, Relay};
 
 /// A state machine without I/O: the relay, or in tests something whose every move is known.
 pub trait Core {
@@ -12,6 +12,9 @@ pub trait Core {
 
     /// Time has passed.
     fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>));
+
+    /// How many bytes of a peer's connection may go on, as [`Relay::pass`] says.
+    fn pass(&mut self, now: Now, connection: ConnectionId, direction: Direction, bytes: usize) -> Passage;
 
     /// Whether a client holds something. A connection of one that does not has to earn its keep.
     fn holds(&self, client: FiveTuple) -> bool;
@@ -29,6 +32,10 @@ impl Core for Relay {
 
     fn expire(&mut self, now: Now, out: &mut impl FnMut(Output<'static, '_>)) {
         self.expire(now, out);
+    }
+
+    fn pass(&mut self, now: Now, connection: ConnectionId, direction: Direction, bytes: usize) -> Passage {
+        self.pass(now, connection, direction, bytes)
     }
 
     fn holds(&self, client: FiveTuple) -> bool {

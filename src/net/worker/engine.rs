@@ -7,25 +7,34 @@ use std::os::fd::AsRawFd;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll};
 
-use super::sink::{Sink, Wishes};
+use super::siblings::Siblings;
+use super::sink::{Sink, Wish};
 use super::{Core, Observer, Readiness, token};
 use crate::net::batch::{Batch, Outlet, Sockets};
 use crate::net::counters::Counters;
 use crate::net::listener::WorkerListeners;
+use crate::net::peer::Peers;
 use crate::net::ports::Mapping;
 use crate::net::relay_sockets::{RelaySockets, socket_id};
 use crate::net::socket_id::{SocketId, SocketKind};
 use crate::net::stream::{ArenaRound, Streams, TURN_ROOM};
 use crate::net::sys::{Message, Received, Round, SlotSize};
-use crate::turn::{FiveTuple, Icmp, Input, ListenerId, Now, Output, RelayId};
+use crate::turn::{
+    ConnectionId, FiveTuple, Icmp, Input, ListenerId, Now, Output, PortRequest, RelayId, RelayTransport,
+};
 
 pub(super) struct Engine<C> {
     pub(super) core: C,
     pub(super) counters: Counters,
     pub(super) sockets: Sources,
-    mapping: Mapping,
+    pub(super) mapping: Mapping,
     pub(super) observer: Observer,
-    wishes: Wishes,
+    wishes: VecDeque<Wish>,
+    /// The name of the peer's connection that the core has just kept.
+    pub(super) kept: Option<ConnectionId>,
+    pub(super) siblings: Siblings,
+    /// Relay sockets at which nobody could be accepted for want of something.
+    pub(super) starved: Vec<SocketId>,
     /// Sockets with something to receive, each once. Readiness is told only when it begins, so a socket stays in this
     /// list until it is drained, and goes to the end after each turn.
     ready: VecDeque<SocketId>,
@@ -40,6 +49,7 @@ pub(super) struct Sources {
     pub(super) listeners: WorkerListeners,
     pub(super) streams: Streams,
     pub(super) relays: RelaySockets,
+    pub(super) peers: Peers,
 }
 
 /// Memory that is received into; a batch borrows from it until it is flushed.
@@ -76,7 +86,7 @@ impl Sockets for Sources {
         match socket.kind() {
             SocketKind::Listener(number) => Some(self.listeners.get_mut(usize::from(number))?.outlet()),
             SocketKind::Relay(place) => Some(self.relays.at(place)?.1.outlet()),
-            SocketKind::StreamListener(_) | SocketKind::Connection(_) => None,
+            SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => None,
         }
     }
 }
@@ -89,6 +99,7 @@ impl Sources {
             SocketKind::Relay(place) => Some(&mut self.relays.at(place)?.1.queued),
             SocketKind::StreamListener(number) => Some(&mut self.streams.listener(number)?.queued),
             SocketKind::Connection(place) => Some(&mut self.streams.connection(place)?.marks.queued),
+            SocketKind::Peer(place) => Some(&mut self.peers.at(place)?.queued),
         }
     }
 
@@ -96,7 +107,10 @@ impl Sources {
     fn failing(&mut self, socket: SocketId) -> Option<&mut bool> {
         match socket.kind() {
             SocketKind::Relay(place) => Some(&mut self.relays.at(place)?.1.failing),
-            SocketKind::Listener(_) | SocketKind::StreamListener(_) | SocketKind::Connection(_) => None,
+            SocketKind::Listener(_)
+            | SocketKind::StreamListener(_)
+            | SocketKind::Connection(_)
+            | SocketKind::Peer(_) => None,
         }
     }
 
@@ -111,7 +125,7 @@ impl Sources {
                 let socket = self.relays.at(place)?.1;
                 Some((&mut socket.joins, &mut socket.lost))
             }
-            SocketKind::StreamListener(_) | SocketKind::Connection(_) => None,
+            SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => None,
         }
     }
 
@@ -155,14 +169,23 @@ enum Source {
 }
 
 impl<C: Core> Engine<C> {
-    pub(super) fn new(core: C, sockets: Sources, mapping: Mapping, observer: Observer) -> Self {
+    pub(super) fn new(
+        core: C,
+        sockets: Sources,
+        mapping: Mapping,
+        observer: Observer,
+        siblings: Siblings,
+    ) -> Self {
         Self {
             core,
             counters: Counters::default(),
             sockets,
             mapping,
             observer,
-            wishes: Wishes::default(),
+            wishes: VecDeque::new(),
+            kept: None,
+            siblings,
+            starved: Vec::new(),
             ready: VecDeque::new(),
             handshakes: VecDeque::new(),
             errors: VecDeque::new(),
@@ -195,6 +218,13 @@ impl<C: Core> Engine<C> {
         self.enqueue(socket);
     }
 
+    /// Notes that a socket is not in the list any more.
+    pub(super) fn unqueue(&mut self, socket: SocketId) {
+        if let Some(queued) = self.sockets.queued(socket) {
+            *queued = false;
+        }
+    }
+
     /// Puts a socket into the list of those with something to receive.
     pub(super) fn enqueue(&mut self, socket: SocketId) {
         if let Some(queued) = self.sockets.queued(socket)
@@ -218,10 +248,16 @@ impl<C: Core> Engine<C> {
             SocketKind::Connection(place) => {
                 return self.serve_connection(now, place, &mut rooms.arena, batch, poll);
             }
+            SocketKind::Peer(place) => return self.serve_peer(now, place, batch, poll),
             SocketKind::Listener(_) | SocketKind::Relay(_) => {}
         }
         // A socket that was closed while it waited has no source, and one opened in its place is no worse for a turn.
         let Some(source) = self.source(socket) else { return 0 };
+        if let Source::Relay(relay, place) = source
+            && self.sockets.relays.at(place).is_some_and(|(_, it)| it.transport == RelayTransport::Tcp)
+        {
+            return self.accept_peers(now, (relay, place), batch, poll);
+        }
         let received = self.sockets.receive(source, &mut rooms.round, &mut self.counters);
         let is_drained = received.as_ref().is_none_or(Received::is_drained);
         let mut cost = 0;
@@ -302,32 +338,53 @@ impl<C: Core> Engine<C> {
         }
     }
 
-    /// Closes and opens relay sockets until the core asks for no more.
+    /// Does what the core asks for until it asks for no more.
     fn settle<'s>(&mut self, now: Now, batch: &mut Batch<'s>, poll: &Poll) {
-        while !self.wishes.is_empty() {
-            while let Some(relay) = self.wishes.close.pop() {
-                // What the core sent before it closed the socket still goes out through it.
-                if batch.uses(socket_id(relay)) {
-                    self.flush(batch);
+        while let Some(wish) = self.wishes.pop_front() {
+            match wish {
+                Wish::OpenRelay(relay, client, port, transport) => {
+                    self.open_relay(now, (relay, client), (port, transport), batch, poll);
                 }
-                self.counters.relays_closed += u64::from(self.sockets.relays.close(relay));
+                Wish::CloseRelay(relay) => {
+                    // What the core sent before it closed the socket still goes out through it.
+                    if batch.uses(socket_id(relay)) {
+                        self.flush(batch);
+                    }
+                    self.counters.relays_closed += u64::from(self.sockets.relays.close(relay));
+                }
+                Wish::CloseClient(client) => {
+                    if self.sockets.streams.dismiss(client, now.mono) {
+                        self.handle(now, Input::ClientGone { client }, batch, poll);
+                    }
+                }
+                Wish::ConnectPeer(connection, relay, peer) => {
+                    self.connect_peer(now, (connection, relay, peer), batch, poll);
+                }
+                Wish::ClosePeer(connection) => drop(self.sockets.peers.close(connection)),
+                Wish::Splice(client, connection) => self.splice(client, connection),
+                Wish::HandOver(client, worker) => self.sockets.streams.send_away(client, worker),
             }
-            if self.wishes.open.is_empty() {
-                return;
-            }
-            let (relay, client, port) = self.wishes.open.remove(0);
-            let register = |socket: SocketId, descriptor: std::os::fd::BorrowedFd<'_>| {
-                let descriptor = descriptor.as_raw_fd();
-                poll.registry().register(&mut SourceFd(&descriptor), token(socket), Interest::READABLE)
-            };
-            let result = self.sockets.relays.open(now.mono, relay, client.client().ip(), port, register);
-            match result {
-                Ok(_) => self.counters.relays_opened += 1,
-                Err(_) => self.counters.relays_refused += 1,
-            }
-            let (core, mut sink) = self.parts(batch);
-            core.handle(now, Input::RelayOpened { relay, result }, &mut |output| sink.take(output));
         }
+    }
+
+    fn open_relay<'s>(
+        &mut self,
+        now: Now,
+        (relay, client): (RelayId, FiveTuple),
+        wanted: (PortRequest, RelayTransport),
+        batch: &mut Batch<'s>,
+        poll: &Poll,
+    ) {
+        let register = |socket: SocketId, descriptor: std::os::fd::BorrowedFd<'_>| {
+            let descriptor = descriptor.as_raw_fd();
+            poll.registry().register(&mut SourceFd(&descriptor), token(socket), Interest::READABLE)
+        };
+        let result = self.sockets.relays.open(now.mono, relay, client.client().ip(), wanted, register);
+        match result {
+            Ok(_) => self.counters.relays_opened += 1,
+            Err(_) => self.counters.relays_refused += 1,
+        }
+        self.handle(now, Input::RelayOpened { relay, result }, batch, poll);
     }
 
     fn parts<'w, 's>(&'w mut self, batch: &'w mut Batch<'s>) -> (&'w mut C, Sink<'w, 's>) {
@@ -337,6 +394,7 @@ impl<C: Core> Engine<C> {
             streams: &mut self.sockets.streams,
             mapping: &self.mapping,
             wishes: &mut self.wishes,
+            kept: &mut self.kept,
             observer: &mut self.observer,
             counters: &mut self.counters,
         };
@@ -347,7 +405,7 @@ impl<C: Core> Engine<C> {
         match socket.kind() {
             SocketKind::Listener(number) => Some(Source::Listener(ListenerId(number))),
             SocketKind::Relay(place) => Some(Source::Relay(self.sockets.relays.at(place)?.0, place)),
-            SocketKind::StreamListener(_) | SocketKind::Connection(_) => None,
+            SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => None,
         }
     }
 
@@ -381,7 +439,7 @@ impl<C: Core> Engine<C> {
             match socket.kind() {
                 SocketKind::Listener(_) => self.counters.lost_in_listener += new,
                 SocketKind::Relay(_) => self.counters.lost_in_relay += new,
-                SocketKind::StreamListener(_) | SocketKind::Connection(_) => {}
+                SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => {}
             }
         }
     }

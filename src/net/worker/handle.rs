@@ -11,7 +11,7 @@ use crate::turn::{Now, Output};
 /// A running worker.
 pub struct WorkerHandle<C> {
     thread: JoinHandle<()>,
-    waker: mio::Waker,
+    waker: Arc<mio::Waker>,
     commands: SyncSender<Command<C>>,
     published: Arc<Published>,
 }
@@ -49,7 +49,7 @@ impl std::error::Error for Busy {}
 impl<C> WorkerHandle<C> {
     pub(super) const fn new(
         thread: JoinHandle<()>,
-        waker: mio::Waker,
+        waker: Arc<mio::Waker>,
         commands: SyncSender<Command<C>>,
         published: Arc<Published>,
     ) -> Self {

@@ -7,6 +7,8 @@ mod connections;
 mod core;
 mod engine;
 mod handle;
+mod peers;
+mod siblings;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -25,14 +27,16 @@ pub use core::Core;
 use engine::{Engine, Rooms, Sources};
 use handle::Command;
 pub use handle::{Busy, WorkerHandle};
+pub use siblings::Siblings;
 
 use super::batch::Batch;
 use super::counters::Published;
 use super::listener::WorkerListeners;
+use super::peer::Peers;
 use super::ports::RelayPorts;
 use super::relay_sockets::RelaySockets;
 use super::socket_id::SocketId;
-use super::stream::{Arena, StreamListener, StreamOptions, Streams};
+use super::stream::{Arena, Connection, StreamListener, StreamOptions, Streams};
 use super::sys::Slots;
 use super::sys::udp::BufferSizes;
 use super::tls::TlsFailure;
@@ -98,6 +102,8 @@ pub struct Setup {
     pub stream_listeners: Vec<StreamListener>,
     /// What was decided about connections.
     pub streams: StreamOptions,
+    /// The way to the other workers.
+    pub siblings: Siblings,
     /// The relay ports of the server.
     pub ports: Arc<RelayPorts>,
     /// Buffers of each relay socket.
@@ -110,7 +116,8 @@ pub struct Setup {
 
 /// Starts a worker on a thread of its own.
 pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io::Result<WorkerHandle<C>> {
-    let Setup { listeners, stream_listeners, streams, ports, relay_buffers, clock, observer } = setup;
+    let Setup { listeners, stream_listeners, streams, siblings, ports, relay_buffers, clock, observer } =
+        setup;
     let poll = Poll::new()?;
     for (listener, number) in listeners.iter().zip(0..) {
         let token = token(SocketId::listener(number));
@@ -119,15 +126,18 @@ pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io:
     }
     let mut streams = Streams::new(stream_listeners, streams);
     streams.register(poll.registry())?;
-    let waker = mio::Waker::new(poll.registry(), WAKER)?;
+    let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
+    let handed_over = siblings.open_door(waker.clone());
+    let peers = Peers::new(streams.hasher());
     let published = Arc::new(Published::default());
     let (sender, commands) = handle::channel();
     let counters = Arc::clone(&published);
     let run = move || {
         let mapping = ports.mapping();
         let relays = RelaySockets::new(ports, relay_buffers);
-        let engine = Engine::new(core, Sources { listeners, streams, relays }, mapping, observer);
-        Worker::new(poll, engine, commands, counters, clock).run();
+        let engine =
+            Engine::new(core, Sources { listeners, streams, relays, peers }, mapping, observer, siblings);
+        Worker::new(poll, engine, (commands, handed_over), counters, clock).run();
     };
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
     Ok(WorkerHandle::new(thread, waker, sender, published))
@@ -142,6 +152,8 @@ struct Worker<C> {
     batch: Option<Batch<'static>>,
     engine: Engine<C>,
     commands: Receiver<Command<C>>,
+    /// Connections from other workers.
+    handed_over: Receiver<Box<Connection>>,
     published: Arc<Published>,
     clock: Clock,
     /// Somebody has put a command into the queue.
@@ -187,7 +199,7 @@ impl<C: Core> Worker<C> {
     fn new(
         poll: Poll,
         engine: Engine<C>,
-        commands: Receiver<Command<C>>,
+        (commands, handed_over): (Receiver<Command<C>>, Receiver<Box<Connection>>),
         published: Arc<Published>,
         clock: Clock,
     ) -> Self {
@@ -199,6 +211,7 @@ impl<C: Core> Worker<C> {
             batch: None,
             engine,
             commands,
+            handed_over,
             published,
             clock,
             called: false,
@@ -258,6 +271,7 @@ impl<C: Core> Worker<C> {
         if !std::mem::take(&mut self.called) {
             return;
         }
+        self.adopt(now);
         for _ in 0..COMMANDS_PER_WAKEUP {
             match self.commands.try_recv() {
                 Ok(Command::Stop) => self.stopping = true,
@@ -268,6 +282,15 @@ impl<C: Core> Worker<C> {
                 }
                 Err(_) => return,
             }
+        }
+        self.called = true;
+    }
+
+    /// Takes connections over that other workers have handed over.
+    fn adopt(&mut self, now: Now) {
+        for _ in 0..COMMANDS_PER_WAKEUP {
+            let Ok(connection) = self.handed_over.try_recv() else { return };
+            self.with_batch(|engine, batch, poll| engine.adopt(now, connection, batch, poll));
         }
         self.called = true;
     }
@@ -309,7 +332,10 @@ impl<C: Core> Worker<C> {
     }
 
     fn expire(&mut self, now: Now) {
-        self.with_batch(|engine, batch, poll| engine.sweep_streams(now, batch, poll));
+        self.with_batch(|engine, batch, poll| {
+            engine.sweep_streams(now, batch, poll);
+            engine.wake_peers(now, batch, poll);
+        });
         if self.engine.core.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.with_batch(|engine, batch, poll| {
                 engine.with_core(now, batch, poll, |core, mut out| core.expire(now, &mut out));

@@ -1,12 +1,15 @@
 //! Where the outputs of the core go.
 
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
 use crate::net::batch::{Batch, Letter};
 use crate::net::counters::Counters;
 use crate::net::ports::Mapping;
 use crate::net::relay_sockets::{RelaySockets, socket_id};
 use crate::net::socket_id::SocketId;
 use crate::net::stream::Streams;
-use crate::turn::{FiveTuple, Output, PortRequest, RelayId};
+use crate::turn::{ConnectionId, FiveTuple, Output, PortRequest, RelayId, RelayTransport};
 
 use super::{Observer, Report};
 
@@ -16,23 +19,22 @@ pub(super) struct Sink<'w, 's> {
     pub(super) relays: &'w RelaySockets,
     pub(super) streams: &'w mut Streams,
     pub(super) mapping: &'w Mapping,
-    pub(super) wishes: &'w mut Wishes,
+    pub(super) wishes: &'w mut VecDeque<Wish>,
+    /// The name of the peer's connection that is to be kept.
+    pub(super) kept: &'w mut Option<ConnectionId>,
     pub(super) observer: &'w mut Observer,
     pub(super) counters: &'w mut Counters,
 }
 
-/// Relay sockets to open and to close.
-#[derive(Default)]
-pub(super) struct Wishes {
-    pub(super) open: Vec<(RelayId, FiveTuple, PortRequest)>,
-    pub(super) close: Vec<RelayId>,
-}
-
-impl Wishes {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.close.is_empty()
-    }
+/// What changes the set of sockets, in the order the core asked for it.
+pub(super) enum Wish {
+    OpenRelay(RelayId, FiveTuple, PortRequest, RelayTransport),
+    CloseRelay(RelayId),
+    CloseClient(FiveTuple),
+    ConnectPeer(ConnectionId, RelayId, SocketAddr),
+    ClosePeer(ConnectionId),
+    Splice(FiveTuple, ConnectionId),
+    HandOver(FiveTuple, u16),
 }
 
 impl<'s> Sink<'_, 's> {
@@ -54,17 +56,18 @@ impl<'s> Sink<'_, 's> {
                     self.counters.dropped_closed += 1;
                 }
             }
-            Output::OpenRelay { relay, client, port, transport: _ } => {
-                self.wishes.open.push((relay, client, port));
+            Output::OpenRelay { relay, client, port, transport } => {
+                self.wishes.push_back(Wish::OpenRelay(relay, client, port, transport));
             }
-            Output::CloseRelay { relay } => self.wishes.close.push(relay),
-            // Datagrams come from no connection.
-            Output::CloseClient { .. }
-            | Output::HandOver { .. }
-            | Output::ConnectPeer { .. }
-            | Output::KeepPeer { .. }
-            | Output::ClosePeer { .. }
-            | Output::Splice { .. } => {}
+            Output::CloseRelay { relay } => self.wishes.push_back(Wish::CloseRelay(relay)),
+            Output::CloseClient { client } => self.wishes.push_back(Wish::CloseClient(client)),
+            Output::ConnectPeer { connection, relay, peer } => {
+                self.wishes.push_back(Wish::ConnectPeer(connection, relay, peer));
+            }
+            Output::KeepPeer { connection } => *self.kept = Some(connection),
+            Output::ClosePeer { connection } => self.wishes.push_back(Wish::ClosePeer(connection)),
+            Output::Splice { client, connection } => self.wishes.push_back(Wish::Splice(client, connection)),
+            Output::HandOver { client, worker } => self.wishes.push_back(Wish::HandOver(client, worker)),
             // There is no kernel path that could take a channel over.
             Output::ChannelUp { .. } | Output::ChannelDown { .. } => {}
             Output::Event(event) => (self.observer)(Report::Core(event)),

@@ -7,7 +7,10 @@ use std::sync::mpsc;
 use super::*;
 use crate::net::listener::open_listeners;
 use crate::net::ports::RelayAddress;
-use crate::turn::{AllocationId, Family, FiveTuple, Input, Output, PortRequest, RelayId, RelayTransport};
+use crate::turn::{
+    AllocationId, ConnectionId, Direction, Family, FiveTuple, Input, Output, Passage, PortRequest, RelayId,
+    RelayTransport,
+};
 
 /// Does what the first byte of a datagram says.
 ///
@@ -69,6 +72,10 @@ impl Core for TinyCore {
             assert!(deadline <= now.mono);
             out(Output::ToClient { client, head: b"expired", payload: &[], padding: 0 });
         }
+    }
+
+    fn pass(&mut self, _: Now, _: ConnectionId, _: Direction, _: usize) -> Passage {
+        Passage::Never
     }
 
     fn holds(&self, client: FiveTuple) -> bool {
@@ -149,6 +156,7 @@ impl Rig {
             listeners,
             stream_listeners: Vec::new(),
             streams: StreamOptions::default(),
+            siblings: Siblings::family(1).remove(0),
             ports: Arc::clone(&ports),
             relay_buffers: BufferSizes::default(),
             clock,

@@ -6,7 +6,7 @@ use crate::{
         checked::{CertificateFiles, Tls},
         choice::TlsVersion,
     },
-    control::certs::{CertStore, Notice, Watch},
+    control::certs::{Notice, Watch},
 };
 use rcgen::KeyPair;
 use std::{
@@ -46,8 +46,7 @@ impl Rig {
     ) -> Self {
         let (directory, root) = (Directory::new(name), Authority::root("Root"));
         let files = place(&directory, &issue(&root));
-        let store = CertStore::new(TlsVersion::Tls12).unwrap();
-        let (watch, _) = Watch::start(&tls(vec![files]), store, NOW).unwrap();
+        let (watch, _) = Watch::start(&tls(vec![files]), NOW).unwrap();
         Self { directory, watch, now: Instant::now(), root }
     }
 
@@ -177,9 +176,8 @@ fn what_expires_is_told_at_start_and_as_time_goes_by() {
     let directory = Directory::new("expires");
     let root = Authority::root("Root");
     let made = root.issue_with(&["a"], KeyPair::generate().unwrap(), ending(10 * DAY as i64));
-    let store = CertStore::new(TlsVersion::Tls12).unwrap();
     let files = directory.pair(&[&made.certificate], &made.key);
-    let (mut watch, notices) = Watch::start(&tls(vec![files]), store, NOW).unwrap();
+    let (mut watch, notices) = Watch::start(&tls(vec![files]), NOW).unwrap();
     assert_eq!(notices.iter().filter_map(told).collect::<Vec<_>>(), ["loaded a", "expires 10"]);
     let start = Instant::now();
     let mut said = Vec::new();
@@ -200,8 +198,23 @@ fn files_that_are_broken_at_start_are_all_told() {
         directory.pair(&[&good.certificate], &good.key),
         directory.pair(&[&good.certificate], ""),
     ];
-    let store = CertStore::new(TlsVersion::Tls12).unwrap();
-    let problems = Watch::start(&tls(files), store.clone(), NOW).unwrap_err();
+    let problems = Watch::start(&tls(files), NOW).unwrap_err();
     assert!(problems.len() == 2 && problems[0].contains("holds no certificate"), "{problems:?}");
-    assert_eq!(store.status(), []);
+}
+
+#[test]
+fn clients_are_told_the_configured_name_or_the_first_of_a_certificate() {
+    let directory = Directory::new("name");
+    let made = Authority::root("Root").issue(&["*.example.org", "turn.example.org"]);
+    let files = vec![directory.pair(&[&made.certificate], &made.key)];
+    let (watch, _) = Watch::start(&tls(files.clone()), NOW).unwrap();
+    assert_eq!(watch.name().as_deref(), Some("turn.example.org"));
+    let named = Tls { names: vec!["eu.example.org".to_owned(), "other".to_owned()], ..tls(files) };
+    let (watch, notices) = Watch::start(&named, NOW).unwrap();
+    assert_eq!(watch.name().as_deref(), Some("eu.example.org"));
+    let names: Vec<_> = notices
+        .iter()
+        .filter(|notice| matches!(notice, Notice::Advice(said) if said.contains("has the name other of")))
+        .collect();
+    assert_eq!(names.len(), 1, "{notices:?}");
 }
