@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr};
 use mio::net::TcpStream;
 
 use super::outbox::Outbox;
-use super::session::{Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
+use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
 
 /// Two connections, each of which gets what the other one sends.
 pub(crate) struct Pump {
@@ -215,7 +215,7 @@ impl Side {
             self.outbox.clear();
             return true;
         }
-        match self.session.write(&self.socket, &mut self.outbox) {
+        match self.session.write(&self.socket, &mut self.outbox, Contents::Bytes) {
             Ok(is_full) => !is_full,
             Err(_) => {
                 self.outgoing = Outgoing::Ended;
