@@ -10,7 +10,7 @@ use super::arena::ArenaRound;
 use super::caps::{CapReached, Place};
 use super::end::End;
 use super::outbox::Outbox;
-use super::session::{Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
+use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
 use crate::turn::{FiveTuple, ListenerId, Millis, Transport};
 use crate::wire::proxy_protocol::{self, HEADER_MAX, Parsed};
 use crate::wire::stream::FRAME_MAX;
@@ -408,7 +408,11 @@ impl Connection {
     /// Writes as much as the connection takes. Returns how much of the outbox has gone.
     pub(crate) fn write(&mut self) -> io::Result<usize> {
         let before = self.outbox.len();
-        self.session.write(&self.socket, &mut self.outbox)?;
+        let contents = match self.course {
+            Course::Diverted(_) => Contents::Bytes,
+            Course::Messages | Course::Departing(_) | Course::Leaving => Contents::Messages,
+        };
+        self.session.write(&self.socket, &mut self.outbox, contents)?;
         Ok(before - self.outbox.len())
     }
 

@@ -370,18 +370,20 @@ impl Streams {
 
     /// Lets the stream of a client be its peer's. Returns the place of its connection.
     pub(crate) fn divert(&mut self, client: FiveTuple, peer: u32) -> Option<u32> {
-        self.set_course(client, Course::Diverted(peer))
+        let place = *self.by_client.get(&client)?;
+        let connection = self.connection(place)?;
+        // The last answer goes out alone: bytes of the peer that came along would be taken for a part of it.
+        connection.marks.broken |= connection.write().is_err();
+        connection.set_course(Course::Diverted(peer));
+        Some(place)
     }
 
     /// Notes that a client's connection must go to another worker.
     pub(crate) fn send_away(&mut self, client: FiveTuple, worker: u16) {
-        self.set_course(client, Course::Departing(worker));
-    }
-
-    fn set_course(&mut self, client: FiveTuple, course: Course) -> Option<u32> {
-        let place = *self.by_client.get(&client)?;
-        self.connection(place)?.set_course(course);
-        Some(place)
+        let Some(&place) = self.by_client.get(&client) else { return };
+        if let Some(connection) = self.connection(place) {
+            connection.set_course(Course::Departing(worker));
+        }
     }
 
     /// How a connection is served.

@@ -18,7 +18,7 @@ use crate::net::ports::Mapping;
 use crate::net::relay_sockets::{RelaySockets, socket_id};
 use crate::net::socket_id::{SocketId, SocketKind};
 use crate::net::stream::{ArenaRound, Streams, TURN_ROOM};
-use crate::net::sys::{Message, Received, Round};
+use crate::net::sys::{Message, Received, Round, SlotSize};
 use crate::turn::{
     ConnectionId, FiveTuple, Icmp, Input, ListenerId, Now, Output, PortRequest, RelayId, RelayTransport,
 };
@@ -69,6 +69,10 @@ impl Rooms<'_> {
 const LISTENER_TURN: usize = 32;
 /// Messages that a relay socket receives in one turn, so that a flooded one does not hold up the others.
 const RELAY_TURN: usize = 8;
+/// The same where a message can be a run of many datagrams.
+const RUNS_TURN: usize = 2;
+/// Datagrams of a run that cost about as much as a single one.
+const JOINED_PER_SINGLE: usize = 4;
 /// Receive calls that may fail in one turn: an ICMP error is reported by one and gone with it.
 const RECEIVE_ATTEMPTS: usize = 3;
 /// Error reports read from one socket in one turn.
@@ -139,7 +143,11 @@ impl Sources {
             }
             Source::Relay(_, place) => {
                 let (socket, size) = self.relays.at(place)?.1.inlet();
-                (socket, size, RELAY_TURN)
+                let turn = match size {
+                    SlotSize::Small => RELAY_TURN,
+                    SlotSize::Large => RUNS_TURN,
+                };
+                (socket, size, turn)
             }
         };
         for _ in 0..RECEIVE_ATTEMPTS {
@@ -226,7 +234,7 @@ impl<C: Core> Engine<C> {
         }
     }
 
-    /// Gives the next ready socket its turn. Returns the number of datagrams it had.
+    /// Gives the next ready socket its turn. Returns what that cost, in single datagrams.
     pub(super) fn serve_next<'s>(
         &mut self,
         now: Now,
@@ -252,7 +260,7 @@ impl<C: Core> Engine<C> {
         }
         let received = self.sockets.receive(source, &mut rooms.round, &mut self.counters);
         let is_drained = received.as_ref().is_none_or(Received::is_drained);
-        let mut datagrams = 0;
+        let mut cost = 0;
         for message in received.into_iter().flatten() {
             self.counters.messages_received += 1;
             self.observe(socket, &message);
@@ -260,8 +268,8 @@ impl<C: Core> Engine<C> {
                 self.counters.truncated += 1;
                 continue;
             }
+            cost += 1 + message.bytes.len() / message.segment / JOINED_PER_SINGLE;
             for bytes in message.datagrams() {
-                datagrams += 1;
                 let input = self.input(source, message.from, bytes);
                 self.handle(now, input, batch, poll);
             }
@@ -275,7 +283,7 @@ impl<C: Core> Engine<C> {
                 self.ready.push_back(socket);
             }
         }
-        datagrams
+        cost
     }
 
     /// Tells the core which datagrams did not reach their peers (RFC 8656 §11.5).
