@@ -30,6 +30,7 @@ mod first_minute;
 mod hold;
 #[path = "../interop/mod.rs"]
 mod interop;
+mod isolation;
 mod log;
 #[path = "../netlab/mod.rs"]
 mod netlab;
