@@ -299,6 +299,9 @@ fn openssl_gets_the_certificate_that_it_asks_for() {
         host.server.wait_for("tls failed", move |line| (line["alert"] == name).then(|| line.clone()))
     };
     assert!(alert("handshake_failure")["reason"].as_str().unwrap().contains("only TLS 1.1 or older"));
+    // No key exchange without forward secrecy (RFC 8489 §6.2.3), on a certificate that would allow it.
+    let weak = ask(&["-servername", "turn.example.org", "-tls1_2", "-cipher", "AES128-GCM-SHA256"]);
+    assert!(weak.contains("alert handshake failure"), "{weak}");
     let distrust = host.s_client(&["-verify_return_error", "-servername", "turn.example.org"]);
     assert!(distrust.contains("verify error"), "{distrust}");
     assert_eq!(alert("unknown_ca")["sni"], "turn.example.org");
