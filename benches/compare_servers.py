@@ -146,12 +146,12 @@ def forwarder(binary, port, net, directory):
     return Server(FORWARDER, command, (net.listen, port), net, directory)
 
 
-def on_core(core):
+def on_core(core, ahead=None):
     """Pins to a core where there is more than one, and, if that was asked for, goes before all other work."""
     words = []
     if shutil.which("taskset") and len(os.sched_getaffinity(0)) > 1:
         words += ["taskset", "-c", str(sorted(os.sched_getaffinity(0))[core])]
-    return [*words, "chrt", "-f", "10"] if Priority.realtime else words
+    return [*words, "chrt", "-f", "10"] if (Priority.realtime if ahead is None else ahead) else words
 
 
 def install(*packages):

@@ -369,3 +369,21 @@ fn the_log_of_a_server_is_json_lines_unless_text_is_asked_for() {
     let quiet = home.run(&[&NOT_OURS[..], &["--log-level", "error"]].concat());
     assert!(quiet.err.lines().count() == 1 && quiet.err.contains("\"level\":\"error\""), "{quiet:?}");
 }
+
+#[test]
+fn check_shows_what_would_be_ordered_and_by_which_name_clients_come() {
+    let home = Home::new("check-acme");
+    let text = "[[listener]]\naddress = \"127.0.0.1:443\"\ntransport = \"auto\"\n\
+                [tls.acme]\nnames = [\"turn.example.org\"]\nagree_to_terms = true\neab_kid = \"kid\"\n\
+                eab_hmac_key = \"hidden-hidden-hi\"\n";
+    fs::write(home.0.join("t.toml"), text).unwrap();
+    let ran = home.run(&["check", "t.toml"]).expect(0);
+    let (directory, challenge) = ("https://acme-v02.api.letsencrypt.org/directory", "tls-alpn-01");
+    for line in [
+        &format!("#   certificate for turn.example.org, ordered from {directory} by {challenge}\n"),
+        "#   clients use turns:turn.example.org:443?transport=tcp\n",
+    ] {
+        assert!(ran.out.contains(line), "{line} in {}", ran.out);
+    }
+    assert!(!format!("{ran:?}").contains("hidden"), "{ran:?}");
+}

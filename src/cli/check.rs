@@ -6,7 +6,10 @@ use super::{
     settings::{self, SettingArgs},
 };
 use crate::{
-    config::{Config, Loaded, checked::AddressPair},
+    config::{
+        Config, Loaded,
+        checked::{Acme, AddressPair},
+    },
     control::{
         advert::Advert,
         certs::{Notice, Watch},
@@ -56,7 +59,7 @@ pub(super) fn report(loaded: &Loaded) -> Result<Exit, Failure> {
 
 /// Reads the certificates as a server would.
 fn inspect_certificates(config: &Config) -> Result<(Option<Watch>, Vec<Notice>), Failure> {
-    if config.tls.certificates.is_empty() {
+    if config.tls.certificates.is_empty() && config.tls.acme.is_none() {
         return Ok((None, Vec::new()));
     }
     let (watch, notices) = Watch::start(&config.tls, unix_now())
@@ -88,6 +91,7 @@ fn describe(config: &Config, advert: &Advert, certificates: Option<&Watch>) -> S
         ("tells NATs", discoveries(config)),
         ("logs in", logins(config)),
         ("certificate", certificates.map(served).unwrap_or_default()),
+        ("certificate", config.tls.acme.iter().map(ordered).collect()),
         ("clients use", advert.client_urls(&config.relay.external, name.as_deref())),
     ];
     for (name, values) in lines {
@@ -116,6 +120,11 @@ fn served(certificates: &Watch) -> Vec<String> {
         format!("for {}{until}, from {}", it.names.join(", "), it.origin)
     });
     described.collect()
+}
+
+fn ordered(acme: &Acme) -> String {
+    let Acme { names, challenge, directory, .. } = acme;
+    format!("for {}, ordered from {directory} by {challenge}", names.join(", "))
 }
 
 fn logins(config: &Config) -> Vec<String> {

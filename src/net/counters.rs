@@ -129,6 +129,12 @@ counters! {
     peers_accepted,
     /// Connections that ended because their client opened another one from the same address.
     connections_replaced,
+    /// Connections that ended because a load balancer did not say whose they were.
+    connections_bad_proxy_header,
+    /// Connections that were passed on to a web server.
+    connections_passed_on,
+    /// Connections that could not be passed on.
+    passages_failed,
 }
 
 impl Counters {

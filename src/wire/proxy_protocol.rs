@@ -55,6 +55,20 @@ pub enum ProxyError {
     BadChecksum,
 }
 
+impl ProxyError {
+    /// In words.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::NotAHeader => "there is none",
+            Self::TooLong => "it is too long",
+            Self::Undefined => "its version, command or family is not defined",
+            Self::BadAddress => "an address in it is none",
+            Self::TooShort => "it is shorter than what it has",
+            Self::BadChecksum => "its checksum is wrong",
+        }
+    }
+}
+
 /// Reads a header from the first bytes of a connection.
 ///
 /// It is asked again with all bytes so far whenever more have come. The verdict does not depend on how they come, and

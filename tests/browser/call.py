@@ -3,9 +3,9 @@
 PLAN is a JSON file:
   {"task": "talk" or "fail", "home": DIRECTORY, "authority": the certificate (PEM) to trust beside the usual,
    "peers": [{"browser": "chromium" or "firefox", "iceServer": {..}}, ..]}
-To talk takes two peers; any number can fail to get a candidate. What each peer has seen, or what has failed, is printed as a
-line of JSON. Then the browsers stay until SIGTERM, so that one can see that it is the peers who leave the server
-clean, not the end of the browser.
+To talk takes two peers; any number can fail to get a candidate. It prints a line of JSON when the browsers run, and
+one with what each peer has seen, or instead one with what has failed. Then the browsers stay until SIGTERM, so that one
+can see that it is the peers who leave the server clean, not the end of the browser.
 """
 
 import contextlib
@@ -73,10 +73,14 @@ def fail(*peers):
 TASKS = {"talk": talk, "fail": fail}
 
 
-def carry_out(plan, browsers, stack):
+def start_browsers(plan, browsers, stack):
     for kind in {peer["browser"] for peer in plan["peers"]}:
         browsers[kind] = KINDS[kind](Path(plan["home"]) / kind, plan["authority"])
         stack.enter_context(browsers[kind])
+    return {"browsers": [browser.version() for browser in browsers.values()]}
+
+
+def carry_out(plan, browsers):
     peers = [
         Peer(f"peer {number}", browsers[peer["browser"]], peer["iceServer"])
         for number, peer in enumerate(plan["peers"])
@@ -84,7 +88,11 @@ def carry_out(plan, browsers, stack):
     seen = TASKS[plan["task"]](*peers)
     for peer in peers:
         peer.call("close")
-    return {"peers": seen, "browsers": [browser.version() for browser in browsers.values()]}
+    return {"peers": seen}
+
+
+def report(entry):
+    print(json.dumps(entry), flush=True)
 
 
 def main():
@@ -95,11 +103,11 @@ def main():
     browsers = {}
     with contextlib.ExitStack() as stack:
         try:
-            report = carry_out(plan, browsers, stack)
+            report(start_browsers(plan, browsers, stack))
+            report(carry_out(plan, browsers))
         except Exception:
             logs = [f"{kind} has printed: {browser.log()}" for kind, browser in browsers.items()]
-            report = {"failure": "\n".join([traceback.format_exc(), *logs])}
-        print(json.dumps(report), flush=True)
+            report({"failure": "\n".join([traceback.format_exc(), *logs])})
         if not signal.sigtimedwait([signal.SIGTERM], 60):
             sys.exit("nobody ended this")
 

@@ -68,8 +68,8 @@ pub(super) fn is_possible(browsers: &[Browser]) -> bool {
 pub(super) struct Call(Process);
 
 impl Call {
-    /// Starts the browsers, which trust this authority beside the usual ones, and gives the peers their task.
-    pub(super) fn start(home: &Home, authority: &Path, task: &Task, peers: &[Peer]) -> Self {
+    /// Starts the browsers, which may trust an authority beside the usual ones, and gives the peers their task.
+    pub(super) fn start(home: &Home, authority: Option<&Path>, task: &Task, peers: &[Peer]) -> Self {
         let plan = json!({
             "task": match task {
                 Task::Talk => "talk",
@@ -83,15 +83,24 @@ impl Call {
         let mut command = home.command("python3");
         // -B: nothing is written to where the program lies.
         command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/call.py")).arg(plan);
-        Self(Process::start(command))
+        let call = Self(Process::start(command));
+        call.reported("browsers");
+        call
     }
 
     /// What each of the peers has seen, once they are through and have closed.
     #[track_caller]
     pub(super) fn seen(&self) -> Vec<Value> {
-        let report: Value = self.0.out.wait_for("report", |line| serde_json::from_str(line).ok());
-        let seen = report["peers"].as_array();
-        seen.unwrap_or_else(|| panic!("{}", report["failure"].as_str().unwrap())).clone()
+        self.reported("peers")
+    }
+
+    #[track_caller]
+    fn reported(&self, what: &str) -> Vec<Value> {
+        let report = self.0.out.wait_for(what, |line| {
+            let report: Value = serde_json::from_str(line).ok()?;
+            (report[what].is_array() || report["failure"].is_string()).then_some(report)
+        });
+        report[what].as_array().unwrap_or_else(|| panic!("{}", report["failure"].as_str().unwrap())).clone()
     }
 
     /// Lets the browsers go, which have been there until now.

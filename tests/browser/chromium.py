@@ -50,6 +50,9 @@ class Chromium(Browser):
         self.number, self.received, self.session = 0, b"", None
 
     def open(self, url):
+        # A page that may not use the camera knows no address, and where there is no route for one of the families it
+        # waits for candidates from there without end.
+        self.command("Browser.grantPermissions", permissions=["audioCapture", "videoCapture"])
         pages = self.command("Target.getTargets")["targetInfos"]
         page = next(target for target in pages if target["type"] == "page")
         attached = self.command("Target.attachToTarget", targetId=page["targetId"], flatten=True)

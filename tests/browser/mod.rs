@@ -11,7 +11,7 @@ use crate::home::Home;
 use crate::server::Credential;
 use call::Browser::{self, Chromium, Firefox};
 use call::{Call, Peer, Task, is_possible};
-use turn::Way::{self, Udp, UdpOverIpv6};
+use turn::Way::{self, SharedTcp, SharedTls, Tcp, Tls, Udp, UdpOverIpv6};
 use turn::{Turn, expired_credential, good_credential};
 
 #[test]
@@ -20,23 +20,58 @@ fn chromium_talks_over_udp() {
 }
 
 #[test]
+fn chromium_talks_over_tcp() {
+    talk([(Chromium, Tcp), (Chromium, Tcp)]);
+}
+
+#[test]
+fn chromium_talks_over_tls() {
+    talk([(Chromium, Tls), (Chromium, Tls)]);
+}
+
+#[test]
+fn chromium_talks_from_udp_over_ipv6_to_tls() {
+    talk([(Chromium, UdpOverIpv6), (Chromium, Tls)]);
+}
+
+#[test]
+fn chromium_talks_over_tcp_and_tls_on_one_port() {
+    talk([(Chromium, SharedTcp), (Chromium, SharedTls)]);
+}
+
+#[test]
 fn firefox_talks_over_udp() {
     talk([(Firefox, Udp), (Firefox, Udp)]);
 }
 
 #[test]
-fn chromium_talks_over_ipv6() {
-    talk([(Chromium, UdpOverIpv6), (Chromium, Udp)]);
+fn firefox_talks_over_tcp() {
+    talk([(Firefox, Tcp), (Firefox, Tcp)]);
 }
 
 #[test]
-fn firefox_talks_over_ipv6() {
-    talk([(Firefox, UdpOverIpv6), (Firefox, Udp)]);
+fn firefox_talks_over_tls() {
+    talk([(Firefox, Tls), (Firefox, Tls)]);
 }
 
 #[test]
-fn chromium_and_firefox_talk_to_each_other() {
-    talk([(Chromium, Udp), (Firefox, Udp)]);
+fn firefox_talks_from_udp_over_ipv6_to_tls() {
+    talk([(Firefox, UdpOverIpv6), (Firefox, Tls)]);
+}
+
+#[test]
+fn firefox_talks_over_tcp_and_tls_on_one_port() {
+    talk([(Firefox, SharedTcp), (Firefox, SharedTls)]);
+}
+
+#[test]
+fn chromium_over_tls_calls_firefox_over_udp() {
+    talk([(Chromium, Tls), (Firefox, Udp)]);
+}
+
+#[test]
+fn firefox_over_tls_calls_chromium_over_tcp() {
+    talk([(Firefox, Tls), (Chromium, Tcp)]);
 }
 
 #[test]
@@ -49,13 +84,23 @@ fn firefox_learns_that_its_credential_is_refused() {
     refuse(Firefox);
 }
 
+#[test]
+fn what_firefox_does_not_like_of_a_certificate_is_logged() {
+    distrust(Firefox, "unknown_ca");
+}
+
+#[test]
+fn what_chromium_does_not_like_of_a_certificate_is_logged() {
+    distrust(Chromium, "certificate_unknown");
+}
+
 /// Two peers who reach each other by relay candidates only. Messages, a long transfer and moving pictures arrive at
 /// both, and when they close nothing of them stays on the server.
 fn talk(parties: [(Browser, Way); 2]) {
     with_browsers(&parties.map(|(browser, _)| browser), |home| {
         let turn = Turn::start(home);
         let peer = |(browser, way)| Peer { browser, url: turn.url(way), credential: good_credential() };
-        let mut call = Call::start(home, turn.authority(), &Task::Talk, &parties.map(peer));
+        let mut call = Call::start(home, Some(turn.authority()), &Task::Talk, &parties.map(peer));
         for (seen, (_, way)) in call.seen().into_iter().zip(parties) {
             let pair = &seen["pair"];
             assert!(pair["local"] == "relay" && pair["remote"] == "relay", "{seen}");
@@ -65,7 +110,7 @@ fn talk(parties: [(Browser, Way); 2]) {
             assert_eq!(seen["hashSent"], seen["hashReceived"], "{seen}");
             assert!(seen["framesDecoded"].as_u64() >= Some(10), "{seen}");
         }
-        turn.is_left_clean(2);
+        turn.is_left_clean();
         call.end();
     });
 }
@@ -76,12 +121,12 @@ fn refuse(browser: Browser) {
         let turn = Turn::start(home);
         let wrong = Credential { password: "guessed".to_owned(), ..good_credential() };
         let mut peers = Vec::new();
-        for way in [Udp] {
+        for way in [Udp, Tcp] {
             for credential in [wrong.clone(), expired_credential()] {
                 peers.push(Peer { browser, url: turn.url(way), credential });
             }
         }
-        let mut call = Call::start(home, turn.authority(), &Task::Fail, &peers);
+        let mut call = Call::start(home, Some(turn.authority()), &Task::Fail, &peers);
         let seen = call.seen();
         assert_eq!(seen.len(), peers.len());
         for (seen, Peer { url, .. }) in seen.iter().zip(&peers) {
@@ -92,7 +137,22 @@ fn refuse(browser: Browser) {
                 "{url}: {seen}"
             );
         }
-        turn.is_left_clean(0);
+        assert_eq!(turn.allocations(), 0);
+        call.end();
+    });
+}
+
+/// A certificate of an authority that the browser does not know: the page gets no candidate, and the operator is told.
+fn distrust(browser: Browser, alert: &str) {
+    with_browsers(&[browser], |home| {
+        let turn = Turn::start(home);
+        let peers = [Peer { browser, url: turn.url(Tls), credential: good_credential() }];
+        let mut call = Call::start(home, None, &Task::Fail, &peers);
+        assert_eq!(call.seen()[0]["candidates"].as_array().unwrap().len(), 0);
+        let failure = turn.tls_failure();
+        assert_eq!(failure["sni"], "localhost", "{failure}");
+        assert_eq!(failure["alert"], alert, "{failure}");
+        assert_eq!(turn.allocations(), 0);
         call.end();
     });
 }

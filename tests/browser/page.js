@@ -24,12 +24,13 @@ function makePeer(name, iceServer) {
   peers[name] = peer;
 }
 
-/** Takes the other's description, if there is one yet; returns its own once there is a candidate in it. */
+/** Takes the other's description, if there is one yet; returns its own once it has all its candidates. */
 async function describe(name, theirs) {
   const { pc } = peers[name];
   if (theirs) await pc.setRemoteDescription(theirs);
   await pc.setLocalDescription();
-  await happened('candidate', pc, 'icecandidate', () => candidates(pc).length > 0);
+  const isComplete = () => pc.iceGatheringState === 'complete';
+  await happened('end of gathering', pc, 'icegatheringstatechange', isComplete);
   return pc.localDescription.toJSON();
 }
 
@@ -120,7 +121,7 @@ async function failToGather(name) {
   const { pc, errors } = peers[name];
   await pc.setLocalDescription();
   await happened('error', pc, 'icecandidateerror', () => errors.length > 0);
-  return { errors, candidates: candidates(pc) };
+  return { errors, candidates: pc.localDescription.sdp.match(/^a=candidate:.*$/gm) ?? [] };
 }
 
 function close(name) {
@@ -136,15 +137,6 @@ function keep(key, promise) {
 }
 function keptPromise(key) {
   return kept[key];
-}
-
-/**
- * The candidates of the first medium, whose transport all media share. The end of gathering is nothing to wait for:
- * where there is no route for IPv6, Chromium does not come to it.
- */
-function candidates(pc) {
-  const [, first] = pc.localDescription.sdp.split(/^m=/m);
-  return first.match(/^a=candidate:.*$/gm) ?? [];
 }
 
 /** Resolves when `is` is true, at once or after one of these events. */

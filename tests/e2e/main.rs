@@ -24,16 +24,20 @@ mod wire;
 mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;
+mod certificates;
 mod exit_codes;
+mod fallback;
 mod first_minute;
 mod hold;
 #[path = "../interop/mod.rs"]
 mod interop;
+mod isolation;
 mod log;
 #[path = "../netlab/mod.rs"]
 mod netlab;
 mod networks;
 mod ports;
+mod proxy_protocol;
 mod renewal_info;
 mod stream_ends;
 mod stream_framing;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
-use crate::authority::{Authority, BOTH};
+use crate::authority::{Authority, BOTH, NAME};
 use crate::client::Client;
 use crate::home::Home;
 use crate::login::Login;
@@ -15,7 +15,7 @@ pub(crate) struct Site {
     pub(crate) server: Server,
     pub(crate) authority: Authority,
     /// Gone with the site.
-    _home: Home,
+    pub(crate) home: Home,
 }
 
 const USER: &str = "alice";
@@ -53,22 +53,30 @@ impl Site {
     /// its configuration, which ends in the section `[relay]`.
     #[track_caller]
     pub(crate) fn start(name: &str, more: &str) -> Self {
-        Self::start_by(name, more, |home, file| home.turnbridge(&["--config", file]))
+        Self::start_with(name, |_| String::new(), more)
+    }
+
+    /// One whose listeners have more keys, by their transport.
+    #[track_caller]
+    pub(crate) fn start_with(name: &str, keys: impl Fn(&str) -> String, more: &str) -> Self {
+        Self::start_by(name, keys, more, |home, file| home.turnbridge(&["--config", file]))
     }
 
     /// One that is started in a way of its own.
     #[track_caller]
     pub(crate) fn start_by(
         name: &str,
+        keys: impl Fn(&str) -> String,
         more: &str,
         command: impl FnOnce(&Home, &str) -> std::process::Command,
     ) -> Self {
         let home = Home::new(name);
         let authority = Authority::new();
-        let (chain, key) = authority.certify(&home);
+        let (chain, key) = authority.certify(&home, &[NAME]);
         let listeners: String = ["udp", "tcp", "tls", "auto"]
             .map(|transport| {
-                format!("[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"{transport}\"\n")
+                let keys = keys(transport);
+                format!("[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"{transport}\"\n{keys}\n")
             })
             .concat();
         let file = home.file(
@@ -81,7 +89,7 @@ impl Site {
         );
         let mut server = Server::start(&home, command(&home, file.to_str().unwrap()));
         server.hide(PASSWORD);
-        Self { server, authority, _home: home }
+        Self { server, authority, home }
     }
 
     /// Where it listens for this transport.

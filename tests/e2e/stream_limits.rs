@@ -197,12 +197,17 @@ fn r08_who_does_not_read_answers_is_not_asked_for_more() {
 #[test]
 fn r10_without_descriptors_nothing_spins_and_it_recovers() {
     const FILES: usize = 60;
-    let site = Site::start_by("r10", "", |home, file| {
-        let mut command = home.command("sh");
-        let script = format!("ulimit -n {FILES}; exec \"$0\" --config \"$1\"");
-        command.args(["-c", &script, crate::home::TURNBRIDGE, file]);
-        command
-    });
+    let site = Site::start_by(
+        "r10",
+        |_| String::new(),
+        "",
+        |home, file| {
+            let mut command = home.command("sh");
+            let script = format!("ulimit -n {FILES}; exec \"$0\" --config \"$1\"");
+            command.args(["-c", &script, crate::home::TURNBRIDGE, file]);
+            command
+        },
+    );
     let mut served = site.client(Way::Tcp);
     served.binding();
     let spare = site.open_files();

@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use turnbridge::wire::{AttributeType, Class, Message, Method, Writer, decode_xor_address};
 
+use crate::authority::Authority;
 use crate::home::Home;
-use crate::interop::authority::certify;
 use crate::login::{Login, Verdict, address};
 use crate::server::{Credential, Server};
 
@@ -31,7 +31,9 @@ impl Rig {
 
     fn with(name: &str, environment: &[(&str, &str)]) -> Self {
         let home = Home::new(name);
-        let authority = certify(&home, &["localhost"]);
+        let authority = Authority::new();
+        authority.certify(&home, &["localhost"]);
+        let authority = authority.trusted(&home);
         let file = home.file(
             "turnbridge.toml",
             "[server]\nworkers = 4\n[relay]\naddresses = [\"127.0.0.1\"]\n[peers]\nallow = [\"127.0.0.0/8\"]\n\

@@ -4,7 +4,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::authority::certify;
+use super::relay::Relay;
+use crate::authority::Authority;
 use crate::home::Home;
 use crate::process::Process;
 use crate::server::Server;
@@ -82,13 +83,19 @@ fn expect_no_loss(command: Command, at_least: usize) {
     let (code, said) = run(command);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("Total lost packets 0 (0.000000%), total send dropped 0"), "{said}");
+    let (sent, received) = messages(&said);
+    assert!(sent >= at_least && sent == received, "{said}");
+}
+
+/// How many messages were sent and received, by its own count.
+#[track_caller]
+fn messages(said: &str) -> (usize, usize) {
     let total = said.lines().find(|line| line.contains("start_mclient: tot_send_msgs=")).unwrap();
-    let count = |name: &str| -> usize {
+    let count = |name: &str| {
         let rest = total.split_once(name).unwrap().1;
         rest.split(',').next().unwrap().trim().parse().unwrap()
     };
-    let (sent, received) = (count("tot_send_msgs="), count("tot_recv_msgs="));
-    assert!(sent >= at_least && sent == received, "{total}");
+    (count("tot_send_msgs="), count("tot_recv_msgs="))
 }
 
 #[test]
@@ -125,6 +132,82 @@ fn uclient_loses_nothing_between_ipv6_relays_over_ipv6() {
 #[test]
 fn uclient_loses_nothing_through_reserved_pairs_of_ports() {
     talk(&Run { name: "pairs", ip: "127.0.0.1", flags: &[] });
+}
+
+/// The same over one transport only.
+struct Link<'a> {
+    relay: Relay<'a>,
+    length: &'static str,
+}
+
+impl<'a> Link<'a> {
+    fn new(over: &'static str, length: &'static str, home: &'a Home) -> Self {
+        let (ports, _) = free_ports(500);
+        let more = format!("ports = \"{ports}\"\n[turn]\nchannel_numbers = \"rfc5766\"\n");
+        Self { relay: Relay::over(over, home, &more), length }
+    }
+
+    /// A client without RTCP, so that each allocation is used.
+    fn client(&self, home: &Home, flags: &[&str]) -> Option<Command> {
+        let mut command = tool(home, "turnutils_uclient")?;
+        let relay = &self.relay;
+        command.args(["-u", &relay.credential.username, "-w", &relay.credential.password]);
+        command.args(["-p", &relay.address().port().to_string(), "-l", self.length, "-y", "-c"]).args(flags);
+        command.arg("127.0.0.1");
+        Some(command)
+    }
+}
+
+fn talk_over(over: &'static str, name: &str, length: &'static str, flags: &[&str]) {
+    let home = Home::new(name);
+    let mut link = Link::new(over, length, &home);
+    let Some(mut command) = link.client(&home, flags) else { return };
+    command.args(["-m", &CLIENTS.to_string(), "-n", &MESSAGES.to_string()]);
+    expect_no_loss(command, CLIENTS * MESSAGES);
+    let bytes = CLIENTS * MESSAGES * length.parse::<usize>().unwrap();
+    link.relay.has_carried(bytes.try_into().unwrap());
+}
+
+/// This client takes a TLS record for a message, so each must have one of its own.
+fn talk_over_tls(name: &str, flags: &[&str]) {
+    let home = Home::new(name);
+    let mut link = Link::new("tls", "1400", &home);
+    let Some(mut command) = link.client(&home, flags) else { return };
+    command.args(["-t", "-S", "-E"]).arg(&link.relay.authority);
+    command.args(["-m", &CLIENTS.to_string(), "-n", &MESSAGES.to_string()]);
+    expect_no_loss(command, CLIENTS * MESSAGES);
+    link.relay.has_carried((CLIENTS * MESSAGES * 1400).try_into().unwrap());
+}
+
+#[test]
+fn uclient_loses_no_long_messages_over_udp() {
+    talk_over("udp", "uclient-long-udp", "1400", &[]);
+}
+
+#[test]
+fn uclient_loses_nothing_through_channels_over_tcp() {
+    talk_over("tcp", "uclient-tcp", "1400", &["-t"]);
+}
+
+/// Of a length that ChannelData has to be padded for (RFC 8656 §12.5).
+#[test]
+fn uclient_loses_no_messages_of_odd_length_over_tcp() {
+    talk_over("tcp", "uclient-tcp-odd", "101", &["-t"]);
+}
+
+#[test]
+fn uclient_loses_nothing_through_indications_over_tcp() {
+    talk_over("tcp", "uclient-tcp-send", "1400", &["-t", "-s"]);
+}
+
+#[test]
+fn uclient_loses_nothing_through_channels_over_tls() {
+    talk_over_tls("uclient-tls", &[]);
+}
+
+#[test]
+fn uclient_loses_nothing_through_indications_over_tls() {
+    talk_over_tls("uclient-tls-send", &["-s"]);
 }
 
 #[test]
@@ -174,7 +257,9 @@ impl Drop for PeerProcess {
 fn talk_over_tcp_relays(name: &'static str, flags: &[&str], at_least: usize) {
     const CLIENTS: usize = 10;
     let home = Home::new(name);
-    let authority = certify(&home, &["127.0.0.1"]);
+    let authority = Authority::new();
+    authority.certify(&home, &["127.0.0.1"]);
+    let authority = authority.trusted(&home);
     let (ports, _) = free_ports(100);
     let file = home.file(
         "turnbridge.toml",

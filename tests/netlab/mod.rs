@@ -9,6 +9,7 @@ mod site;
 
 use serde_json::{Value, json};
 
+use crate::authority::NAME;
 use crate::home::Home;
 use crate::interop::python::python;
 use crate::server::Credential;
@@ -16,7 +17,7 @@ use crate::tools::run;
 use agents::{Agents, Turn};
 use lab::Has;
 use nat::Firewall;
-use site::{NAME, OTHER_V4, Site, V4, V6};
+use site::{OTHER_V4, Site, V4, V6};
 
 const OVER_UDP: Turn = (NAME, 3478, "udp");
 const OVER_TCP: Turn = (NAME, 3478, "tcp");

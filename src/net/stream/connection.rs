@@ -1,6 +1,6 @@
 //! One client's connection.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ use super::arena::ArenaRound;
 use super::caps::{CapReached, Place};
 use super::end::End;
 use super::outbox::Outbox;
-use super::session::{Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
+use super::pump::Side;
+use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
 use crate::turn::{FiveTuple, ListenerId, Millis, Transport};
+use crate::wire::proxy_protocol::{self, HEADER_MAX, Parsed};
 use crate::wire::stream::FRAME_MAX;
 use crate::wire::{Kind, kind};
 
@@ -69,6 +71,8 @@ pub(crate) struct Marks {
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// A load balancer has to say first whose connection it is.
+    Announced(Security),
     /// Its first byte will tell whether it is TLS.
     Undecided,
     /// TLS is being agreed on.
@@ -88,6 +92,26 @@ pub enum Security {
     Tls,
     /// One or the other, told by the first byte.
     Either,
+}
+
+/// What is known of a connection when it is accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// The number of its listener.
+    pub(crate) listener: u16,
+    /// How its client begins.
+    pub(crate) security: Security,
+    /// Who it comes from.
+    pub(crate) origin: Origin,
+}
+
+/// Who has connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client.
+    Client,
+    /// A load balancer, for a client that it has to name.
+    Balancer,
 }
 
 /// What one turn of reading brought.
@@ -124,27 +148,42 @@ impl Connection {
     pub(crate) fn new(
         socket: TcpStream,
         peer: SocketAddr,
-        (number, security): (u16, Security),
+        arrival: Arrival,
         place: Place,
         now: Millis,
     ) -> Self {
-        let (stage, session, transport) = match security {
-            Security::Plain => (Stage::Silent, Session::Plain, Transport::Tcp),
-            Security::Tls => (Stage::Handshake, Session::tls(), Transport::Tls),
-            Security::Either => (Stage::Undecided, Session::Plain, Transport::Tcp),
-        };
-        Self {
+        let mut connection = Self {
             socket,
-            stage,
-            session,
+            stage: Stage::Announced(arrival.security),
+            session: Session::Plain,
             inbox: Vec::new(),
             outbox: Outbox::default(),
-            client: FiveTuple::new(peer, ListenerId::new(transport, number)),
+            client: FiveTuple::new(peer, ListenerId::new(Transport::Tcp, arrival.listener)),
             place,
             since: now,
             course: Course::Messages,
             marks: Marks::default(),
+        };
+        if arrival.origin == Origin::Client {
+            connection.begin(arrival.security);
         }
+        connection
+    }
+
+    /// From here on it is the client that speaks.
+    fn begin(&mut self, security: Security) {
+        match security {
+            Security::Plain => self.stage = Stage::Silent,
+            Security::Tls => self.begin_tls(),
+            Security::Either => self.stage = Stage::Undecided,
+        }
+    }
+
+    fn begin_tls(&mut self) {
+        self.stage = Stage::Handshake;
+        self.session = Session::tls();
+        let listener = ListenerId::new(Transport::Tls, self.client.listener().number());
+        self.client = FiveTuple::new(self.client.client(), listener);
     }
 
     pub(crate) const fn socket(&mut self) -> &mut TcpStream {
@@ -184,6 +223,13 @@ impl Connection {
         arena: &mut ArenaRound<'s>,
         now: Millis,
     ) -> Turn<'s> {
+        if let Stage::Announced(security) = self.stage {
+            match self.hear_announcement(security, cipher) {
+                Ok(true) => self.since = now,
+                Ok(false) => return Turn { bytes: &[], is_drained: true, end: None },
+                Err(end) => return Turn { bytes: &[], is_drained: true, end: Some(end) },
+            }
+        }
         if self.stage == Stage::Undecided
             && let Err(turn) = self.decide()
         {
@@ -212,6 +258,35 @@ impl Connection {
         Turn { bytes, is_drained: reading.is_drained && !self.marks.hung_up, end: reading.end }
     }
 
+    /// Reads the header of the PROXY protocol, once all of it has come, and takes nothing of what is behind it. Whether
+    /// it was there. A load balancer that sends none is refused: to guess would let clients say who they are.
+    fn hear_announcement(&mut self, security: Security, room: &mut [u8; READ_MAX]) -> Result<bool, ReadEnd> {
+        let room = &mut room[..HEADER_MAX];
+        let seen = match self.socket.peek(room) {
+            Ok(0) => return Err(ReadEnd::Closed),
+            Ok(seen) => seen,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(false);
+            }
+            Err(_) => return Err(ReadEnd::Broken),
+        };
+        match proxy_protocol::parse(&room[..seen]) {
+            Ok(Parsed::NeedMore) if self.marks.hung_up => Err(ReadEnd::Closed),
+            Ok(Parsed::NeedMore) => Ok(false),
+            Ok(Parsed::Header(header)) => {
+                // It is there, so it is read at once.
+                self.socket.read_exact(&mut room[..header.length]).map_err(|_| ReadEnd::Broken)?;
+                if let Some(ends) = header.ends {
+                    self.client = FiveTuple::new(ends.source, self.client.listener());
+                }
+                self.claim_place().map_err(ReadEnd::Refused)?;
+                self.begin(security);
+                Ok(true)
+            }
+            Err(error) => Err(ReadEnd::Announcement(error)),
+        }
+    }
+
     /// Looks at the first byte without taking it.
     fn decide(&mut self) -> Result<(), Turn<'static>> {
         /// The first byte of every TLS connection: a handshake record.
@@ -221,10 +296,7 @@ impl Connection {
         match self.socket.peek(&mut first) {
             Ok(0) => Err(nothing(Some(ReadEnd::Closed))),
             Ok(_) if first == [HANDSHAKE] => {
-                self.stage = Stage::Handshake;
-                self.session = Session::tls();
-                let listener = ListenerId::new(Transport::Tls, self.client.listener().number());
-                self.client = FiveTuple::new(self.client.client(), listener);
+                self.begin_tls();
                 Ok(())
             }
             Ok(_) => {
@@ -331,6 +403,16 @@ impl Connection {
         matches!(self.stage, Stage::Silent)
     }
 
+    /// Whether it is for a web server: it says so, or it does not begin like STUN.
+    pub(crate) fn is_foreign(&self, begin: &[u8]) -> bool {
+        self.is_silent() && (self.session.is_web() || !begin.is_empty() && kind(begin) != Kind::Stun)
+    }
+
+    /// Lets go of what it consists of.
+    pub(crate) fn into_parts(self) -> (Side, Place) {
+        (Side::new(self.socket, self.session), self.place)
+    }
+
     /// Whether so many answers wait that no more requests are taken.
     pub(crate) const fn is_clogged(&self, limit: usize) -> bool {
         self.outbox.len() > limit + ANSWERS_ROOM / 2
@@ -339,7 +421,11 @@ impl Connection {
     /// Writes as much as the connection takes. Returns how much of the outbox has gone.
     pub(crate) fn write(&mut self) -> io::Result<usize> {
         let before = self.outbox.len();
-        self.session.write(&self.socket, &mut self.outbox)?;
+        let contents = match self.course {
+            Course::Diverted(_) => Contents::Bytes,
+            Course::Messages | Course::Departing(_) | Course::Leaving => Contents::Messages,
+        };
+        self.session.write(&self.socket, &mut self.outbox, contents)?;
         Ok(before - self.outbox.len())
     }
 
@@ -357,7 +443,9 @@ impl Connection {
             return (now.since(self.since) > GOOD_BYE_MAX).then_some(End::Dismissed);
         }
         let (limit, end) = match self.stage {
-            Stage::Undecided | Stage::Handshake => (patience.handshake, End::HandshakeTimeout),
+            Stage::Announced(_) | Stage::Undecided | Stage::Handshake => {
+                (patience.handshake, End::HandshakeTimeout)
+            }
             Stage::Silent => (patience.first_request, End::FirstRequestTimeout),
             Stage::Talking => (patience.idle, End::Idle),
         };

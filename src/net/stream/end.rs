@@ -25,6 +25,10 @@ pub(crate) enum End {
     Dismissed,
     /// The same client has another one, so this one is dead.
     Replaced,
+    /// A load balancer has not said whose it is.
+    Announcement,
+    /// Its client, whom a load balancer has named, has too many.
+    Refused,
 }
 
 impl End {
@@ -41,8 +45,11 @@ impl End {
             Self::Idle => &mut counters.connections_idle,
             Self::Dismissed => &mut counters.connections_dismissed,
             Self::Replaced => &mut counters.connections_replaced,
+            Self::Announcement => &mut counters.connections_bad_proxy_header,
+            Self::Refused => &mut counters.connections_refused_source,
         }
     }
+
     /// In the words of the log.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
@@ -56,6 +63,8 @@ impl End {
             Self::Idle => "idle",
             Self::Dismissed => "dismissed",
             Self::Replaced => "replaced",
+            Self::Announcement => "no good PROXY header",
+            Self::Refused => "too many connections",
         }
     }
 }

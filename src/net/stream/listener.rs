@@ -1,13 +1,16 @@
 //! The sockets that connections arrive on.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::connection::Security;
+use super::connection::{Origin, Security};
+use super::passage::Fallback;
 use crate::net::listener::ListenError;
 use crate::turn::Transport;
 
@@ -18,6 +21,10 @@ pub struct StreamListen {
     pub address: SocketAddr,
     /// How they begin.
     pub security: Security,
+    /// Load balancers, whose connections begin with the PROXY protocol.
+    pub proxies: Arc<[IpNet]>,
+    /// Who gets what is not for us.
+    pub fallback: Option<Fallback>,
 }
 
 /// One worker's socket on a listening address.
@@ -50,6 +57,20 @@ impl StreamListener {
     /// How its connections begin.
     pub const fn security(&self) -> Security {
         self.listen.security
+    }
+
+    /// Who gets what is not for us.
+    pub(crate) const fn fallback(&self) -> Option<&Fallback> {
+        self.listen.fallback.as_ref()
+    }
+
+    /// Who it is that connects from this address.
+    pub(crate) fn origin(&self, peer: IpAddr) -> Origin {
+        if self.listen.proxies.iter().any(|network| network.contains(&peer)) {
+            Origin::Balancer
+        } else {
+            Origin::Client
+        }
     }
 
     /// The next connection, ready for use.

@@ -11,6 +11,9 @@ mod connection;
 mod end;
 mod listener;
 mod outbox;
+mod passage;
+mod passages;
+mod pump;
 mod session;
 
 use std::collections::HashMap;
@@ -24,11 +27,14 @@ use mio::{Interest, Registry};
 
 pub(crate) use arena::{Arena, ArenaRound};
 pub use caps::Caps;
+use connection::{Arrival, Origin};
 pub(crate) use connection::{Connection, Course, STRANGERS_FRAME_MAX, TURN_ROOM, Turn};
 pub use connection::{Patience, Security};
 pub(crate) use end::End;
 pub use listener::{StreamListen, StreamListener, open_stream_listeners};
 pub(crate) use outbox::Outbox;
+pub use passage::{Announce, Fallback};
+pub(crate) use pump::End as PumpEnd;
 pub(crate) use session::ReadEnd;
 use session::{Greeter, READ_MAX};
 
@@ -39,7 +45,10 @@ use super::throttle::Throttle;
 use super::tls::TlsConfigs;
 use super::worker::token;
 use crate::turn::{FiveTuple, Millis, Transport};
+use crate::wire::proxy_protocol::ProxyError;
 use caps::CapReached;
+use passage::Passage;
+use passages::Passages;
 
 /// What the operator decided about connections.
 #[derive(Clone, Debug)]
@@ -82,6 +91,9 @@ pub(crate) struct Streams {
     cipher: Box<[u8; READ_MAX]>,
     refused: Throttle,
     starved: Throttle,
+    unannounced: Throttle,
+    /// What is not for us; their places in the table stay taken.
+    pub(crate) passages: Passages,
 }
 
 /// Connections accepted in one turn.
@@ -105,6 +117,8 @@ impl Streams {
             cipher: Box::new([0; READ_MAX]),
             refused: Throttle::default(),
             starved: Throttle::default(),
+            unannounced: Throttle::default(),
+            passages: Passages::default(),
         }
     }
 
@@ -143,7 +157,7 @@ impl Streams {
             match listener.accept() {
                 Ok((socket, peer)) => {
                     counters.connections_accepted += 1;
-                    let security = listener.security();
+                    let (security, origin) = (listener.security(), listener.origin(peer.ip()));
                     let place = match self.options.caps.take() {
                         Ok(place) => place,
                         Err(cap) => {
@@ -151,8 +165,14 @@ impl Streams {
                             continue;
                         }
                     };
-                    let connection = Connection::new(socket, peer, (number, security), place, now);
-                    self.admit(connection, registry, counters, now);
+                    let connection = Connection::new(
+                        socket,
+                        peer,
+                        Arrival { listener: number, security, origin },
+                        place,
+                        now,
+                    );
+                    self.admit(connection, origin, registry, counters, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
@@ -177,11 +197,15 @@ impl Streams {
     fn admit(
         &mut self,
         mut connection: Connection,
+        origin: Origin,
         registry: &Registry,
         counters: &mut Counters,
         now: Millis,
     ) {
-        if let Err(cap) = connection.claim_place() {
+        // Whose a load balancer's connection is it will say.
+        if origin == Origin::Client
+            && let Err(cap) = connection.claim_place()
+        {
             return self.refuse(cap, connection.client().client(), counters, now);
         }
         self.place_for(Box::new(connection), registry, counters, now);
@@ -219,18 +243,28 @@ impl Streams {
     }
 
     fn refuse(&mut self, cap: CapReached, client: SocketAddr, counters: &mut Counters, now: Millis) {
+        *match cap {
+            CapReached::Total => &mut counters.connections_refused_total,
+            CapReached::Source => &mut counters.connections_refused_source,
+        } += 1;
+        self.tell_refused(cap, client, now);
+    }
+
+    /// Says once in a while that a limit was reached.
+    pub(crate) fn tell_refused(&mut self, cap: CapReached, client: SocketAddr, now: Millis) {
         let limit = match cap {
-            CapReached::Total => {
-                counters.connections_refused_total += 1;
-                "limits.connections"
-            }
-            CapReached::Source => {
-                counters.connections_refused_source += 1;
-                "limits.connections_per_ip"
-            }
+            CapReached::Total => "limits.connections",
+            CapReached::Source => "limits.connections_per_ip",
         };
         if let Some(suppressed) = self.refused.pass(now) {
             tracing::warn!(%client, limit, suppressed, "connection refused");
+        }
+    }
+
+    /// Says once in a while that a load balancer does not do what was configured.
+    pub(crate) fn tell_unannounced(&mut self, balancer: SocketAddr, error: ProxyError, now: Millis) {
+        if let Some(suppressed) = self.unannounced.pass(now) {
+            tracing::warn!(%balancer, reason = error.reason(), suppressed, "no good PROXY header from a load balancer");
         }
     }
 
@@ -242,15 +276,66 @@ impl Streams {
         counters: &mut Counters,
         now: Millis,
     ) -> Option<Turn<'s>> {
-        let Self { connections, options, cipher, .. } = self;
+        let Self { connections, listeners, options, cipher, .. } = self;
         let connection = connections.get_mut(place as usize)?.as_deref_mut()?;
-        let greeter = Greeter { configs: options.tls.as_ref(), has_fallback: false };
+        let listener = listeners.get(usize::from(connection.client().listener().number()));
+        let has_fallback = listener.is_some_and(|listener| listener.fallback().is_some());
+        let greeter = Greeter { configs: options.tls.as_ref(), has_fallback };
         let turn = connection.receive(greeter, cipher, arena, now);
         counters.stream_bytes_received += turn.bytes.len() as u64;
         if connection.has_more_to_say() {
             self.mark_dirty(place);
         }
         Some(turn)
+    }
+
+    /// Passes a connection on if it is not for us and there is somebody to have it. Whether that was done.
+    pub(crate) fn pass_on(
+        &mut self,
+        place: u32,
+        turn: &Turn<'_>,
+        registry: &Registry,
+        counters: &mut Counters,
+        now: Millis,
+    ) -> bool {
+        let Some(connection) = self.connection(place).filter(|it| it.is_foreign(turn.bytes)) else {
+            return false;
+        };
+        let (client, hung_up) = (connection.client(), connection.marks.hung_up);
+        let listener = self.listeners.get(usize::from(client.listener().number()));
+        let Some(fallback) = listener.and_then(StreamListener::fallback).cloned() else { return false };
+        let Some(connection) = self.connections.get_mut(place as usize).and_then(Option::take) else {
+            return false;
+        };
+        counters.connections_passed_on += 1;
+        counters.tls_handshakes += u64::from(client.listener().transport() == Transport::Tls);
+        let (near, right) = connection.into_parts();
+        let begun =
+            Passage::new(near, client.client(), right, fallback, turn.bytes, now).and_then(|mut passage| {
+                passage.note(PumpEnd::Near, hung_up);
+                if turn.end.is_some() {
+                    passage.note_end();
+                }
+                self.passages.insert(place, passage, registry)
+            });
+        if let Err(error) = begun {
+            self.passages.fail(&error, now, counters);
+            self.free.push(place);
+        }
+        self.schedule_sweep(now);
+        true
+    }
+
+    /// Gives some of the connections that are passed on a turn.
+    pub(crate) fn turn_passages(&mut self, registry: &Registry, counters: &mut Counters, now: Millis) {
+        let Self { passages, free, .. } = self;
+        passages.turn(now, registry, counters, |place| free.push(place));
+    }
+
+    /// Ends those that are passed on and have been silent for too long.
+    pub(crate) fn sweep_passages(&mut self, registry: &Registry, counters: &mut Counters, now: Millis) {
+        let Self { passages, free, options, .. } = self;
+        passages.sweep(options.patience.idle, now, registry, counters, |place| free.push(place));
     }
 
     /// Makes a connection known as its client's, once messages can pass. Returns the one the client had before from
@@ -346,18 +431,20 @@ impl Streams {
 
     /// Lets the stream of a client be its peer's. Returns the place of its connection.
     pub(crate) fn divert(&mut self, client: FiveTuple, peer: u32) -> Option<u32> {
-        self.set_course(client, Course::Diverted(peer))
+        let place = *self.by_client.get(&client)?;
+        let connection = self.connection(place)?;
+        // The last answer goes out alone: bytes of the peer that came along would be taken for a part of it.
+        connection.marks.broken |= connection.write().is_err();
+        connection.set_course(Course::Diverted(peer));
+        Some(place)
     }
 
     /// Notes that a client's connection must go to another worker.
     pub(crate) fn send_away(&mut self, client: FiveTuple, worker: u16) {
-        self.set_course(client, Course::Departing(worker));
-    }
-
-    fn set_course(&mut self, client: FiveTuple, course: Course) -> Option<u32> {
-        let place = *self.by_client.get(&client)?;
-        self.connection(place)?.set_course(course);
-        Some(place)
+        let Some(&place) = self.by_client.get(&client) else { return };
+        if let Some(connection) = self.connection(place) {
+            connection.set_course(Course::Departing(worker));
+        }
     }
 
     /// How a connection is served.
@@ -454,6 +541,7 @@ impl Streams {
             connection.close();
         }
         self.connections.clear();
+        self.passages.clear();
     }
 
     /// When [`Self::sweep`] wants to be called.
@@ -487,7 +575,7 @@ impl Streams {
                 overdue.push((place, end));
             }
         }
-        if any {
+        if any || !self.passages.is_empty() {
             self.schedule_sweep(now);
         } else {
             self.connections = Vec::new();

@@ -7,8 +7,11 @@ use mio::net::TcpStream;
 use rustls::server::{AcceptedAlert, Acceptor, ClientHello};
 use rustls::{ServerConfig, ServerConnection};
 
+use super::caps::CapReached;
 use super::outbox::Outbox;
 use crate::net::tls::{Purpose, TlsConfigs};
+use crate::wire::proxy_protocol::ProxyError;
+use crate::wire::stream::{Next, next_frame};
 
 /// How a connection's bytes become a stream.
 pub(crate) enum Session {
@@ -40,6 +43,10 @@ pub(crate) enum ReadEnd {
     Broken,
     /// TLS failed; an alert for the client waits to be sent.
     Tls(rustls::Error),
+    /// A load balancer has not said whose connection it is.
+    Announcement(ProxyError),
+    /// A client that a load balancer has named has too many connections.
+    Refused(CapReached),
 }
 
 /// Bytes read from a connection in one turn, so that none holds up the others.
@@ -48,6 +55,19 @@ pub(crate) const READ_MAX: usize = 32 << 10;
 const RECORD_MAX: usize = 17 << 10;
 /// Room that one turn of reading needs.
 pub(crate) const READ_ROOM: usize = READ_MAX + RECORD_MAX;
+
+/// What an outbox holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// Whole messages.
+    Messages,
+    /// Anything.
+    Bytes,
+}
+
+/// How much is encrypted before it is sent: a send call takes that much, and a connection that takes nothing does not
+/// keep more.
+const ENCRYPTED_AT_ONCE: usize = 64 << 10;
 
 impl Session {
     pub(crate) fn tls() -> Self {
@@ -68,6 +88,14 @@ impl Session {
         match self {
             Self::Plain | Self::Hello(_) => None,
             Self::Tls(tls) => tls.server_name(),
+        }
+    }
+
+    /// Whether HTTP is what was agreed on.
+    pub(crate) fn is_web(&self) -> bool {
+        match self {
+            Self::Plain | Self::Hello(_) => false,
+            Self::Tls(tls) => matches!(tls.alpn_protocol(), Some(b"http/1.1" | b"h2")),
         }
     }
 
@@ -114,7 +142,12 @@ impl Session {
     }
 
     /// Sends what TLS has to say and what waits in the outbox. Whether the connection takes no more at the moment.
-    pub(crate) fn write(&mut self, mut socket: &TcpStream, outbox: &mut Outbox) -> io::Result<bool> {
+    pub(crate) fn write(
+        &mut self,
+        mut socket: &TcpStream,
+        outbox: &mut Outbox,
+        contents: Contents,
+    ) -> io::Result<bool> {
         loop {
             match self {
                 Self::Hello(_) => return Ok(false),
@@ -124,10 +157,8 @@ impl Session {
                     None => return Ok(true),
                 },
                 Self::Tls(tls) => {
-                    if !outbox.is_empty() && !tls.is_handshaking() {
-                        // Takes what its buffer has room for, joined to records of 16 KiB.
-                        let count = tls.writer().write(outbox.pending())?;
-                        outbox.advance(count);
+                    if !tls.wants_write() && !tls.is_handshaking() {
+                        encrypt(tls, outbox, contents)?;
                     }
                     if !tls.wants_write() {
                         return Ok(false);
@@ -198,6 +229,9 @@ pub(crate) struct Greeter<'c> {
 }
 
 impl Greeter<'_> {
+    /// For connections that have nobody to meet any more.
+    pub(crate) const NOBODY: Self = Self { configs: None, has_fallback: false };
+
     /// Collects the client's first message; once it is there, chooses by it how to go on.
     fn accept(
         self,
@@ -217,7 +251,10 @@ impl Greeter<'_> {
             }
             if let Some(accepted) = acceptor.accept().map_err(&mut alert)? {
                 let config = self.config(&accepted.client_hello())?;
-                return Ok(Some(Box::new(accepted.into_connection(config).map_err(alert)?)));
+                let mut tls = accepted.into_connection(config).map_err(alert)?;
+                // What waits is bounded where it is encrypted.
+                tls.set_buffer_limit(None);
+                return Ok(Some(Box::new(tls)));
             }
         }
         Ok(None)
@@ -235,6 +272,23 @@ impl Greeter<'_> {
         }
         .clone())
     }
+}
+
+/// Makes records of what waits, as many as go out in one call. Each message gets a record of its own: coturn's client,
+/// for one, takes a record for a message.
+fn encrypt(tls: &mut ServerConnection, outbox: &mut Outbox, contents: Contents) -> io::Result<()> {
+    let mut encrypted = 0;
+    while !outbox.is_empty() && encrypted < ENCRYPTED_AT_ONCE {
+        let pending = outbox.pending();
+        let piece = match (contents, next_frame(pending)) {
+            (Contents::Messages, Ok(Next::Frame(_, behind))) => pending.len() - behind.len(),
+            (Contents::Messages, _) | (Contents::Bytes, _) => pending.len().min(ENCRYPTED_AT_ONCE),
+        };
+        let count = tls.writer().write(pending.get(..piece).unwrap_or(pending))?;
+        outbox.advance(count);
+        encrypted += count;
+    }
+    Ok(())
 }
 
 /// `None` when the connection takes nothing at the moment.

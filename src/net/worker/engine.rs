@@ -18,7 +18,7 @@ use crate::net::ports::Mapping;
 use crate::net::relay_sockets::{RelaySockets, socket_id};
 use crate::net::socket_id::{SocketId, SocketKind};
 use crate::net::stream::{ArenaRound, Streams, TURN_ROOM};
-use crate::net::sys::{Message, Received, Round};
+use crate::net::sys::{Message, Received, Round, SlotSize};
 use crate::turn::{
     ConnectionId, FiveTuple, Icmp, Input, ListenerId, Now, Output, PortRequest, RelayId, RelayTransport,
 };
@@ -69,6 +69,10 @@ impl Rooms<'_> {
 const LISTENER_TURN: usize = 32;
 /// Messages that a relay socket receives in one turn, so that a flooded one does not hold up the others.
 const RELAY_TURN: usize = 8;
+/// The same where a message can be a run of many datagrams.
+const RUNS_TURN: usize = 2;
+/// Datagrams of a run that cost about as much as a single one.
+const JOINED_PER_SINGLE: usize = 4;
 /// Receive calls that may fail in one turn: an ICMP error is reported by one and gone with it.
 const RECEIVE_ATTEMPTS: usize = 3;
 /// Error reports read from one socket in one turn.
@@ -82,7 +86,10 @@ impl Sockets for Sources {
         match socket.kind() {
             SocketKind::Listener(number) => Some(self.listeners.get_mut(usize::from(number))?.outlet()),
             SocketKind::Relay(place) => Some(self.relays.at(place)?.1.outlet()),
-            SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => None,
+            SocketKind::StreamListener(_)
+            | SocketKind::Connection(_)
+            | SocketKind::Peer(_)
+            | SocketKind::FarEnd(_) => None,
         }
     }
 }
@@ -95,6 +102,7 @@ impl Sources {
             SocketKind::Relay(place) => Some(&mut self.relays.at(place)?.1.queued),
             SocketKind::StreamListener(number) => Some(&mut self.streams.listener(number)?.queued),
             SocketKind::Connection(place) => Some(&mut self.streams.connection(place)?.marks.queued),
+            SocketKind::FarEnd(_) => None,
             SocketKind::Peer(place) => Some(&mut self.peers.at(place)?.queued),
         }
     }
@@ -106,7 +114,8 @@ impl Sources {
             SocketKind::Listener(_)
             | SocketKind::StreamListener(_)
             | SocketKind::Connection(_)
-            | SocketKind::Peer(_) => None,
+            | SocketKind::Peer(_)
+            | SocketKind::FarEnd(_) => None,
         }
     }
 
@@ -121,7 +130,10 @@ impl Sources {
                 let socket = self.relays.at(place)?.1;
                 Some((&mut socket.joins, &mut socket.lost))
             }
-            SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => None,
+            SocketKind::StreamListener(_)
+            | SocketKind::Connection(_)
+            | SocketKind::Peer(_)
+            | SocketKind::FarEnd(_) => None,
         }
     }
 
@@ -139,7 +151,11 @@ impl Sources {
             }
             Source::Relay(_, place) => {
                 let (socket, size) = self.relays.at(place)?.1.inlet();
-                (socket, size, RELAY_TURN)
+                let turn = match size {
+                    SlotSize::Small => RELAY_TURN,
+                    SlotSize::Large => RUNS_TURN,
+                };
+                (socket, size, turn)
             }
         };
         for _ in 0..RECEIVE_ATTEMPTS {
@@ -185,7 +201,7 @@ impl<C: Core> Engine<C> {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        self.has_ready() || self.has_errors() || self.has_handshakes()
+        self.has_ready() || self.has_errors() || self.has_handshakes() || self.has_passages()
     }
 
     pub(super) fn has_ready(&self) -> bool {
@@ -204,8 +220,13 @@ impl<C: Core> Engine<C> {
         {
             self.errors.push_back(socket);
         }
-        if let SocketKind::Connection(place) = socket.kind() {
-            return self.note_connection(place, readiness);
+        match socket.kind() {
+            SocketKind::Connection(place) => return self.note_connection(place, readiness),
+            SocketKind::FarEnd(place) => return self.note_far_end(place, readiness),
+            SocketKind::Listener(_)
+            | SocketKind::Relay(_)
+            | SocketKind::StreamListener(_)
+            | SocketKind::Peer(_) => {}
         }
         self.enqueue(socket);
     }
@@ -226,7 +247,7 @@ impl<C: Core> Engine<C> {
         }
     }
 
-    /// Gives the next ready socket its turn. Returns the number of datagrams it had.
+    /// Gives the next ready socket its turn. Returns what that cost, in single datagrams.
     pub(super) fn serve_next<'s>(
         &mut self,
         now: Now,
@@ -241,7 +262,7 @@ impl<C: Core> Engine<C> {
                 return self.serve_connection(now, place, &mut rooms.arena, batch, poll);
             }
             SocketKind::Peer(place) => return self.serve_peer(now, place, batch, poll),
-            SocketKind::Listener(_) | SocketKind::Relay(_) => {}
+            SocketKind::Listener(_) | SocketKind::Relay(_) | SocketKind::FarEnd(_) => {}
         }
         // A socket that was closed while it waited has no source, and one opened in its place is no worse for a turn.
         let Some(source) = self.source(socket) else { return 0 };
@@ -252,7 +273,7 @@ impl<C: Core> Engine<C> {
         }
         let received = self.sockets.receive(source, &mut rooms.round, &mut self.counters);
         let is_drained = received.as_ref().is_none_or(Received::is_drained);
-        let mut datagrams = 0;
+        let mut cost = 0;
         for message in received.into_iter().flatten() {
             self.counters.messages_received += 1;
             self.observe(socket, &message);
@@ -260,8 +281,8 @@ impl<C: Core> Engine<C> {
                 self.counters.truncated += 1;
                 continue;
             }
+            cost += 1 + message.bytes.len() / message.segment / JOINED_PER_SINGLE;
             for bytes in message.datagrams() {
-                datagrams += 1;
                 let input = self.input(source, message.from, bytes);
                 self.handle(now, input, batch, poll);
             }
@@ -275,7 +296,7 @@ impl<C: Core> Engine<C> {
                 self.ready.push_back(socket);
             }
         }
-        datagrams
+        cost
     }
 
     /// Tells the core which datagrams did not reach their peers (RFC 8656 §11.5).
@@ -397,7 +418,10 @@ impl<C: Core> Engine<C> {
         match socket.kind() {
             SocketKind::Listener(number) => Some(Source::Listener(ListenerId(number))),
             SocketKind::Relay(place) => Some(Source::Relay(self.sockets.relays.at(place)?.0, place)),
-            SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => None,
+            SocketKind::StreamListener(_)
+            | SocketKind::Connection(_)
+            | SocketKind::Peer(_)
+            | SocketKind::FarEnd(_) => None,
         }
     }
 
@@ -431,7 +455,10 @@ impl<C: Core> Engine<C> {
             match socket.kind() {
                 SocketKind::Listener(_) => self.counters.lost_in_listener += new,
                 SocketKind::Relay(_) => self.counters.lost_in_relay += new,
-                SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => {}
+                SocketKind::StreamListener(_)
+                | SocketKind::Connection(_)
+                | SocketKind::Peer(_)
+                | SocketKind::FarEnd(_) => {}
             }
         }
     }

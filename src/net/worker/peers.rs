@@ -172,7 +172,7 @@ impl<C: Core> Engine<C> {
         match end {
             None => {}
             Some(ReadEnd::Closed) => peer.up.ended = true,
-            Some(ReadEnd::Broken | ReadEnd::Tls(_)) => {
+            Some(ReadEnd::Broken | ReadEnd::Tls(_) | ReadEnd::Announcement(_) | ReadEnd::Refused(_)) => {
                 return self.end_connection(now, place, End::Broken, batch, poll);
             }
         }
