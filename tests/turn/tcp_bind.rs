@@ -161,6 +161,18 @@ fn a_connection_that_nobody_binds_ends_after_30_seconds() {
     assert_eq!(rig.relay.connections(), 0);
 }
 
+/// Expiry is exact: with its allocation a connection is over, although nobody has looked.
+#[test]
+fn a_connection_of_an_expired_allocation_cannot_be_bound() {
+    let (mut rig, mut alice, _) = connected();
+    rig.advance(Duration::from_secs(580));
+    let connection = rig.connect(&mut alice, addr("9.9.9.9:10"));
+    rig.oversleep(Duration::from_secs(20));
+    let mut data = data(2000);
+    assert_eq!(rig.call(&mut data, Method::CONNECTION_BIND, &[connection_id(connection)]).code(), 400);
+    rig.assert_nothing_is_left();
+}
+
 /// A bound connection needs no refresh but its allocation's (RFC 6062 §4.6).
 #[test]
 fn a_bound_connection_lasts_as_long_as_its_allocation() {
