@@ -28,13 +28,24 @@ pub(crate) struct Authority {
     root: Certificate,
 }
 
+/// A certificate and its key, as PEM.
+pub(crate) struct Issued {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+}
+
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::named("an authority of the tests")
+    }
+
+    /// One that nobody takes for another.
+    pub(crate) fn named(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
+        params.distinguished_name.push(DnType::CommonName, name);
         let root = params.self_signed(&key).unwrap();
         Self { issuer: Issuer::new(params, key), root }
     }
@@ -46,6 +57,17 @@ impl Authority {
 
     /// Makes a certificate for these names and addresses; the files with it and with its key.
     pub(crate) fn certify(&self, home: &Home, names: &[&str]) -> (PathBuf, PathBuf) {
+        let made = self.issue(KeyPair::generate().unwrap(), names, |_| {});
+        (home.file("chain.pem", &made.chain), home.file("key.pem", &made.key))
+    }
+
+    /// Makes a certificate for a key.
+    pub(crate) fn issue(
+        &self,
+        key: KeyPair,
+        names: &[&str],
+        adjust: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -55,9 +77,9 @@ impl Authority {
         let (today, day) = (SystemTime::now(), Duration::from_secs(24 * 3600));
         params.not_before = (today - day).into();
         params.not_after = (today + day).into();
-        let key = KeyPair::generate().unwrap();
+        adjust(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (home.file("chain.pem", &certificate.pem()), home.file("key.pem", &key.serialize_pem()))
+        Issued { chain: certificate.pem(), key: key.serialize_pem() }
     }
 
     /// A client that offers these versions of TLS, and these protocols.

@@ -24,11 +24,14 @@ mod wire;
 mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;
+mod certificates;
 mod exit_codes;
+mod fallback;
 mod first_minute;
 mod hold;
 #[path = "../interop/mod.rs"]
 mod interop;
+mod isolation;
 mod log;
 #[path = "../netlab/mod.rs"]
 mod netlab;

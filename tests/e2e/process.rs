@@ -44,7 +44,16 @@ impl Process {
 
     /// Asks it to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let script = format!("kill -s TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// Asks it to read again what may have changed.
+    pub(crate) fn reload(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let script = format!("kill -s {name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 

@@ -15,7 +15,7 @@ pub(crate) struct Site {
     pub(crate) server: Server,
     pub(crate) authority: Authority,
     /// Gone with the site.
-    _home: Home,
+    pub(crate) home: Home,
 }
 
 const USER: &str = "alice";
@@ -89,7 +89,7 @@ impl Site {
         );
         let mut server = Server::start(&home, command(&home, file.to_str().unwrap()));
         server.hide(PASSWORD);
-        Self { server, authority, _home: home }
+        Self { server, authority, home }
     }
 
     /// Where it listens for this transport.

@@ -71,8 +71,8 @@ fn on_end(chain: &[Identity], roots: &Roots) -> Option<String> {
     }
     if chain.len() == 1 {
         return Some(format!(
-            "lacks the intermediate certificate \"{}\" that issued it, without which many clients refuse it: add that \
-             behind it (certbot's fullchain.pem has it)",
+            "lacks the intermediate certificate \"{}\" that issued it: clients that do not happen to know that one refuse \
+             it, so add it behind the server's own (certbot's fullchain.pem has both)",
             last.issuer
         ));
     }

@@ -71,6 +71,11 @@ impl Trouble {
                 "certificate_unknown",
                 "the client refuses our certificate: it may not trust the issuer, or not find the name that it uses",
             ),
+            AlertDescription::DecryptError => matters(
+                "decrypt_error",
+                "the client finds a signature wrong: a certificate in the chain may be from an issuer of the same name with \
+                 another key",
+            ),
             AlertDescription::CertificateExpired => matters(
                 "certificate_expired",
                 "the client finds our certificate expired or not yet valid; its clock may be wrong",
@@ -110,6 +115,11 @@ impl Trouble {
             | PeerIncompatible::ServerDoesNotSupportTls12Or13 => matters(
                 "protocol_version",
                 "the client offers no version of TLS that is served here: 1.3 and, with tls.min_version = \"1.2\", 1.2",
+            ),
+            // Clients of TLS 1.2 say which signatures they know (RFC 5246 §7.4.1.4.1); who does not is older.
+            PeerIncompatible::SignatureAlgorithmsExtensionRequired => matters(
+                "handshake_failure",
+                "the client offers only TLS 1.1 or older, which is broken (RFC 8996)",
             ),
             PeerIncompatible::NoCipherSuitesInCommon
             | PeerIncompatible::NoKxGroupsInCommon
