@@ -77,12 +77,10 @@ impl Sockets for ForwarderSockets {
 
 impl ForwarderSockets {
     fn at(&mut self, socket: SocketId) -> &mut Socket {
-        match socket.kind() {
-            SocketKind::Relay(flow) => &mut self.relays[flow as usize],
-            SocketKind::Listener(_)
-            | SocketKind::StreamListener(_)
-            | SocketKind::Connection(_)
-            | SocketKind::Peer(_) => &mut self.listener,
+        if let SocketKind::Relay(flow) = socket.kind() {
+            &mut self.relays[flow as usize]
+        } else {
+            &mut self.listener
         }
     }
 }
@@ -133,14 +131,10 @@ impl Forwarder {
             if message.is_joined() {
                 self.sockets.at(socket).size = SlotSize::Large;
             }
-            match socket.kind() {
-                SocketKind::Relay(flow) => self.forward_down(flow, &message, batch),
-                SocketKind::Listener(_)
-                | SocketKind::StreamListener(_)
-                | SocketKind::Connection(_)
-                | SocketKind::Peer(_) => {
-                    self.forward_up(&message, batch)?;
-                }
+            if let SocketKind::Relay(flow) = socket.kind() {
+                self.forward_down(flow, &message, batch);
+            } else {
+                self.forward_up(&message, batch)?;
             }
         }
         Ok(())

@@ -37,6 +37,17 @@ pub enum TlsVersion {
     Tls13,
 }
 
+/// Whether, and in which version of the PROXY protocol, a web server is told who the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// It is not.
+    Off,
+    /// As a line of text.
+    V1,
+    /// In binary.
+    V2,
+}
+
 /// When a time-limited credential has to be good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpiryRule {
@@ -114,6 +125,8 @@ type Words<T> = &'static [(&'static str, T)];
 const TRANSPORTS: Words<Transport> =
     &[("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls), ("auto", Transport::Auto)];
 const TLS_VERSIONS: Words<TlsVersion> = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
+const PROXY_PROTOCOLS: Words<ProxyProtocol> =
+    &[("off", ProxyProtocol::Off), ("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
 const EXPIRY_RULES: Words<ExpiryRule> =
     &[("strict", ExpiryRule::Strict), ("at-allocation", ExpiryRule::AtAllocation)];
 const ACME_CHALLENGES: Words<AcmeChallenge> =
@@ -153,6 +166,14 @@ impl FromStr for TlsVersion {
             }
             _ => choose(text, TLS_VERSIONS),
         }
+    }
+}
+
+impl FromStr for ProxyProtocol {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        choose(text, PROXY_PROTOCOLS)
     }
 }
 
@@ -231,6 +252,12 @@ impl fmt::Display for Transport {
 impl fmt::Display for TlsVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(word(*self, TLS_VERSIONS))
+    }
+}
+
+impl fmt::Display for ProxyProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(word(*self, PROXY_PROTOCOLS))
     }
 }
 
@@ -317,6 +344,7 @@ mod tests {
         }
         check::<Transport>(&["udp", "tcp", "tls", "auto"]);
         check::<TlsVersion>(&["1.2", "1.3"]);
+        check::<ProxyProtocol>(&["off", "v1", "v2"]);
         check::<ExpiryRule>(&["strict", "at-allocation"]);
         check::<AcmeChallenge>(&["tls-alpn-01", "http-01"]);
         check::<ChannelNumbers>(&["rfc8656", "rfc5766"]);

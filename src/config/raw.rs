@@ -13,7 +13,10 @@ pub use acme::Acme;
 
 use super::{
     address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
-    choice::{ChannelNumbers, ExpiryRule, LogFormat, LogLevel, StateDir, TlsVersion, Transport, Workers},
+    choice::{
+        ChannelNumbers, ExpiryRule, LogFormat, LogLevel, ProxyProtocol, StateDir, TlsVersion, Transport,
+        Workers,
+    },
     text::{many, maybe, one, switch},
     units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
 };
@@ -74,6 +77,8 @@ pub struct Listener {
     pub proxy_protocol_from: Vec<Cidr>,
     #[serde(with = "maybe", skip_serializing_if = "Option::is_none")]
     pub fallback: Option<HostPort>,
+    #[serde(with = "maybe", skip_serializing_if = "Option::is_none")]
+    pub fallback_proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// `[tls]`
@@ -279,6 +284,7 @@ impl Default for Listener {
             transport: Transport::Udp,
             proxy_protocol_from: Vec::new(),
             fallback: None,
+            fallback_proxy_protocol: None,
         }
     }
 }

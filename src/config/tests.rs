@@ -85,6 +85,7 @@ fn the_shipped_file_shows_every_key_of_a_repeated_section() {
     let listener = raw::Listener {
         proxy_protocol_from: vec!["10.0.0.0/24".parse().unwrap()],
         fallback: Some("127.0.0.1:8080".parse().unwrap()),
+        fallback_proxy_protocol: Some("v1".parse().unwrap()),
         ..raw::Listener::default()
     };
     let certificate = raw::Certificate { chain: "x".into(), key: "x".into() };
@@ -262,6 +263,10 @@ fn values_that_do_not_go_together_are_refused() {
         (
             "[[listener]]\nproxy_protocol_from = [\"10.0.0.1\"]",
             "t.toml:2:23: listener[0].proxy_protocol_from: the PROXY protocol precedes a TCP connection, and this is a udp listener",
+        ),
+        (
+            "[[listener]]\ntransport = \"tcp\"\nfallback_proxy_protocol = \"v1\"",
+            "t.toml:3:27: listener[0].fallback_proxy_protocol: there is no fallback that could be told who the client is",
         ),
         (
             "[[listener]]\ntransport = \"tcp\"\nfallback = \"127.0.0.1:80\"",

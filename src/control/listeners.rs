@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use super::advert::{Advert, Listening};
 use crate::config::{Config, choice::Transport};
 use crate::net::listener::{ListenError, Listener, WorkerListeners, open_listeners};
-use crate::net::stream::{Security, StreamListen, StreamListener, open_stream_listeners};
+use crate::net::stream::{Fallback, Security, StreamListen, StreamListener, open_stream_listeners};
 use crate::net::sys::udp::BufferSizes;
 
 /// The listening sockets of one worker.
@@ -18,6 +18,7 @@ pub(super) struct WorkerSockets {
 /// Opens the sockets of all workers. Where port 0 was asked for, `advert` learns which one it became.
 pub(super) fn open(
     config: &Config,
+    fallbacks: &[Option<Fallback>],
     advert: &mut Advert,
     workers: usize,
 ) -> Result<Vec<WorkerSockets>, ListenError> {
@@ -29,7 +30,8 @@ pub(super) fn open(
     let (streams, datagrams): (Vec<Listening>, Vec<Listening>) =
         advert.listeners.iter().partition(|listening| listening.transport.is_stream());
     let addresses: Vec<_> = datagrams.iter().map(|listening| listening.address).collect();
-    let wanted: Vec<_> = streams.iter().map(|listening| stream_listen(config, listening)).collect();
+    let wanted: Vec<_> =
+        streams.iter().map(|listening| stream_listen(config, fallbacks, listening)).collect();
     let datagram_groups = open_listeners(&addresses, workers, buffers)?;
     let stream_groups = open_stream_listeners(&wanted, workers)?;
     let groups: Vec<_> = datagram_groups
@@ -61,13 +63,14 @@ fn is_usable(address: SocketAddr) -> bool {
     }
 }
 
-fn stream_listen(config: &Config, listening: &Listening) -> StreamListen {
+fn stream_listen(config: &Config, fallbacks: &[Option<Fallback>], listening: &Listening) -> StreamListen {
     let security = match listening.transport {
         Transport::Udp | Transport::Tcp => Security::Plain,
         Transport::Tls => Security::Tls,
         Transport::Auto => Security::Either,
     };
+    let fallback = fallbacks.get(listening.listener).cloned().flatten();
     let configured = config.listeners.get(listening.listener);
     let proxies = configured.map_or_else(Vec::new, |listener| listener.proxy_protocol_from.clone());
-    StreamListen { address: listening.address, security, proxies: proxies.into() }
+    StreamListen { address: listening.address, security, proxies: proxies.into(), fallback }
 }

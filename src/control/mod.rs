@@ -4,6 +4,7 @@ pub mod acme;
 pub mod advert;
 pub mod certs;
 pub mod events;
+mod fallback;
 pub mod first_minute;
 pub mod ice_servers;
 mod listeners;

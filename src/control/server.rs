@@ -4,6 +4,7 @@ use super::acme;
 use super::advert::Advert;
 use super::certs::{Notice, Watch};
 use super::events::EventLog;
+use super::fallback;
 use super::listeners;
 use super::settings::settings;
 use super::tide::Tide;
@@ -201,7 +202,8 @@ fn start_workers(
         return Err(ServeError::NoRelayAddress);
     }
     let count = config.server.workers.map_or_else(worker::worker_count, |count| usize::from(count.get()));
-    let groups = listeners::open(&config, &mut advert, count).map_err(ServeError::Listen)?;
+    let fallbacks = fallback::find(&config).map_err(ServeError::system("find the address of a fallback"))?;
+    let groups = listeners::open(&config, &fallbacks, &mut advert, count).map_err(ServeError::Listen)?;
     let parts = Parts {
         settings: Arc::new(settings(&config, &advert, &host, count)),
         authenticator,

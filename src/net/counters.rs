@@ -131,6 +131,10 @@ counters! {
     connections_replaced,
     /// Connections that ended because a load balancer did not say whose they were.
     connections_bad_proxy_header,
+    /// Connections that were passed on to a web server.
+    connections_passed_on,
+    /// Connections that could not be passed on.
+    passages_failed,
 }
 
 impl Counters {

@@ -19,6 +19,8 @@ pub enum SocketKind {
     Connection(u32),
     /// The connection to a peer at this place.
     Peer(u32),
+    /// The other end of what is passed on between the connection at this place and somebody else.
+    FarEnd(u32),
 }
 
 impl SocketId {
@@ -28,6 +30,7 @@ impl SocketId {
     const STREAM_LISTENER: u32 = 1 << 29;
     const CONNECTION: u32 = 2 << 29;
     const PEER: u32 = 3 << 29;
+    const FAR_END: u32 = 5 << 29;
 
     /// The listener for datagrams with this number.
     pub const fn listener(number: u16) -> Self {
@@ -54,6 +57,11 @@ impl SocketId {
         Self(place & Self::PLACE | Self::PEER)
     }
 
+    /// The other end of what is passed on for the connection at this place, below 2²⁹.
+    pub const fn far_end(place: u32) -> Self {
+        Self(place & Self::PLACE | Self::FAR_END)
+    }
+
     /// What it stands for.
     #[expect(clippy::cast_possible_truncation, reason = "numbers of listeners are made from a u16")]
     pub const fn kind(self) -> SocketKind {
@@ -63,6 +71,7 @@ impl SocketId {
             Self::STREAM_LISTENER => SocketKind::StreamListener(place as u16),
             Self::CONNECTION => SocketKind::Connection(place),
             Self::PEER => SocketKind::Peer(place),
+            Self::FAR_END => SocketKind::FarEnd(place),
             _ => SocketKind::Relay(place),
         }
     }
@@ -92,6 +101,7 @@ mod tests {
             assert_eq!(SocketId::relay(place).kind(), SocketKind::Relay(place));
             assert_eq!(SocketId::connection(place).kind(), SocketKind::Connection(place));
             assert_eq!(SocketId::peer(place).kind(), SocketKind::Peer(place));
+            assert_eq!(SocketId::far_end(place).kind(), SocketKind::FarEnd(place));
             let bits = SocketId::connection(place).to_bits();
             assert_eq!(SocketId::from_bits(bits), SocketId::connection(place));
         }

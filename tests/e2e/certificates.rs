@@ -343,3 +343,44 @@ fn a_certificate_that_cannot_be_served_stops_the_start_and_check_says_the_same()
         assert!(said.contains("missing.crt does not exist: correct its path"), "{said}");
     }
 }
+
+#[test]
+fn clients_are_told_to_come_by_the_name_of_the_certificate() {
+    let (home, authority) = (Home::new("told"), Authority::new());
+    let made = authority.issue(KeyPair::generate().unwrap(), &["*.example.org", NAME], |_| {});
+    let (chain, key) = (home.file("chain.pem", &made.chain), home.file("key.pem", &made.key));
+    let certificate = format!("[{{ chain = {chain:?}, key = {key:?} }}]");
+    // Without a configuration file, so that the first credential is printed.
+    let mut command = home.turnbridge(&["--listen", "127.0.0.1:0", "--listen", "tls:127.0.0.1:0"]);
+    command.env("TURNBRIDGE_TLS__CERTIFICATE", &certificate).env("TURNBRIDGE_RELAY__ADDRESSES", "127.0.0.1");
+    let server = Server::start(&home, command);
+    let at = |transport| server.listeners_over(transport)[0];
+    let urls: Vec<String> =
+        serde_json::from_value(server.ice_servers()["iceServers"][0]["urls"].clone()).unwrap();
+    let expected = [
+        format!("turn:{}?transport=udp", at("udp")),
+        format!("turn:{}?transport=tcp", at("tcp")),
+        format!("turns:{NAME}:{}?transport=tcp", at("tls").port()),
+    ];
+    assert_eq!(urls, expected);
+
+    let listeners = "[{ address = \"127.0.0.1:443\", transport = \"auto\" }]";
+    let credential = |environment: &[(&str, &str)]| {
+        let mut command = home.turnbridge(&["credential", "--secret", "sixteen-bytes-it-is"]);
+        command.env("TURNBRIDGE_LISTENER", listeners).envs(environment.iter().copied());
+        run(command).1
+    };
+    let by_certificate = credential(&[("TURNBRIDGE_TLS__CERTIFICATE", &certificate)]);
+    assert!(
+        by_certificate.contains(&format!("url:      turns:{NAME}:443?transport=tcp")),
+        "{by_certificate}"
+    );
+    assert!(by_certificate.contains("url:      turn:127.0.0.1:443?transport=tcp"), "{by_certificate}");
+    // The key need not be readable for whoever makes credentials, where the name is configured.
+    let unreadable = "[{ chain = \"none.pem\", key = \"none.pem\" }]";
+    let by_name = credential(&[
+        ("TURNBRIDGE_TLS__CERTIFICATE", unreadable),
+        ("TURNBRIDGE_TLS__NAMES", "eu.example.org"),
+    ]);
+    assert!(by_name.contains("url:      turns:eu.example.org:443?transport=tcp"), "{by_name}");
+}

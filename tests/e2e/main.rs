@@ -26,6 +26,7 @@ mod acme;
 mod browser;
 mod certificates;
 mod exit_codes;
+mod fallback;
 mod first_minute;
 mod hold;
 #[path = "../interop/mod.rs"]

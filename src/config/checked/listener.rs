@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::config::{
     address::{HostPort, ListenAddress},
-    choice::Transport,
+    choice::{ProxyProtocol, Transport},
     raw,
 };
 use ipnet::IpNet;
@@ -19,6 +19,8 @@ pub struct Listener {
     pub proxy_protocol_from: Vec<IpNet>,
     /// Who gets the connections that are HTTP.
     pub fallback: Option<HostPort>,
+    /// How those are told who the client is.
+    pub fallback_proxy_protocol: ProxyProtocol,
 }
 
 pub(super) fn check(raw: &[raw::Listener], findings: &mut Findings<'_>) -> Vec<Listener> {
@@ -36,6 +38,7 @@ pub(super) fn check(raw: &[raw::Listener], findings: &mut Findings<'_>) -> Vec<L
         transport: listener.transport,
         proxy_protocol_from: listener.proxy_protocol_from.iter().map(|cidr| cidr.0).collect(),
         fallback: listener.fallback.clone(),
+        fallback_proxy_protocol: listener.fallback_proxy_protocol.unwrap_or(ProxyProtocol::Off),
     });
     checked.collect()
 }
@@ -75,5 +78,9 @@ fn check_stream_keys(at: usize, listener: &raw::Listener, findings: &mut Finding
              listener"
         );
         findings.problem(&format!("listener[{at}].fallback"), message);
+    }
+    if listener.fallback_proxy_protocol.is_some() && listener.fallback.is_none() {
+        let message = "there is no fallback that could be told who the client is";
+        findings.problem(&format!("listener[{at}].fallback_proxy_protocol"), message);
     }
 }

@@ -55,6 +55,13 @@ impl Challenges {
         Ok(())
     }
 
+    /// The order is over, and its end is told of only when nothing of it is left to be seen.
+    pub(super) async fn end(mut self) {
+        if let Self::Http01(responder) = &mut self {
+            responder.close().await;
+        }
+    }
+
     /// Which one it is, to the CA.
     pub(super) fn kind(&self) -> ChallengeType {
         match self {

@@ -40,6 +40,13 @@ impl Responder {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.insert(token.to_owned(), key_authorization.to_owned());
     }
+
+    /// Closes the port, and returns when it is closed.
+    pub(super) async fn close(&mut self) {
+        self.accepting.abort();
+        // That it was aborted is what is waited for.
+        let _ = (&mut self.accepting).await;
+    }
 }
 
 impl Drop for Responder {

@@ -125,6 +125,7 @@ impl Renewal {
         self.count_failure()?;
         let mut challenges = Challenges::start(&self.settings, &self.store)?;
         let ordered = timeout(TIME_LIMIT, order(&self.settings, &self.files, &mut challenges)).await;
+        challenges.end().await;
         let took_too_long = |_| {
             let minutes = TIME_LIMIT.as_secs() / 60;
             Failure::here("get a certificate", format!("the CA has not come to an end in {minutes} minutes"))

@@ -10,6 +10,7 @@ use super::arena::ArenaRound;
 use super::caps::{CapReached, Place};
 use super::end::End;
 use super::outbox::Outbox;
+use super::pump::Side;
 use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
 use crate::turn::{FiveTuple, ListenerId, Millis, Transport};
 use crate::wire::proxy_protocol::{self, HEADER_MAX, Parsed};
@@ -398,6 +399,16 @@ impl Connection {
     /// Whether its first message is still to come.
     pub(crate) const fn is_silent(&self) -> bool {
         matches!(self.stage, Stage::Silent)
+    }
+
+    /// Whether it is for a web server: it says so, or it does not begin like STUN.
+    pub(crate) fn is_foreign(&self, begin: &[u8]) -> bool {
+        self.is_silent() && (self.session.is_web() || !begin.is_empty() && kind(begin) != Kind::Stun)
+    }
+
+    /// Lets go of what it consists of.
+    pub(crate) fn into_parts(self) -> (Side, Place) {
+        (Side::new(self.socket, self.session), self.place)
     }
 
     /// Whether so many answers wait that no more requests are taken.

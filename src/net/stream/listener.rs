@@ -10,6 +10,7 @@ use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::connection::{Origin, Security};
+use super::passage::Fallback;
 use crate::net::listener::ListenError;
 use crate::turn::Transport;
 
@@ -22,6 +23,8 @@ pub struct StreamListen {
     pub security: Security,
     /// Load balancers, whose connections begin with the PROXY protocol.
     pub proxies: Arc<[IpNet]>,
+    /// Who gets what is not for us.
+    pub fallback: Option<Fallback>,
 }
 
 /// One worker's socket on a listening address.
@@ -54,6 +57,11 @@ impl StreamListener {
     /// How its connections begin.
     pub const fn security(&self) -> Security {
         self.listen.security
+    }
+
+    /// Who gets what is not for us.
+    pub(crate) const fn fallback(&self) -> Option<&Fallback> {
+        self.listen.fallback.as_ref()
     }
 
     /// Who it is that connects from this address.

@@ -11,6 +11,9 @@ mod connection;
 mod end;
 mod listener;
 mod outbox;
+mod passage;
+mod passages;
+mod pump;
 mod session;
 
 use std::collections::HashMap;
@@ -30,6 +33,8 @@ pub use connection::{Patience, Security};
 pub(crate) use end::End;
 pub use listener::{StreamListen, StreamListener, open_stream_listeners};
 pub(crate) use outbox::Outbox;
+pub use passage::{Announce, Fallback};
+pub(crate) use pump::End as PumpEnd;
 pub(crate) use session::ReadEnd;
 use session::{Greeter, READ_MAX};
 
@@ -42,6 +47,8 @@ use super::worker::token;
 use crate::turn::{FiveTuple, Millis, Transport};
 use crate::wire::proxy_protocol::ProxyError;
 use caps::CapReached;
+use passage::Passage;
+use passages::Passages;
 
 /// What the operator decided about connections.
 #[derive(Clone, Debug)]
@@ -85,6 +92,8 @@ pub(crate) struct Streams {
     refused: Throttle,
     starved: Throttle,
     unannounced: Throttle,
+    /// What is not for us; their places in the table stay taken.
+    pub(crate) passages: Passages,
 }
 
 /// Connections accepted in one turn.
@@ -109,6 +118,7 @@ impl Streams {
             refused: Throttle::default(),
             starved: Throttle::default(),
             unannounced: Throttle::default(),
+            passages: Passages::default(),
         }
     }
 
@@ -266,15 +276,66 @@ impl Streams {
         counters: &mut Counters,
         now: Millis,
     ) -> Option<Turn<'s>> {
-        let Self { connections, options, cipher, .. } = self;
+        let Self { connections, listeners, options, cipher, .. } = self;
         let connection = connections.get_mut(place as usize)?.as_deref_mut()?;
-        let greeter = Greeter { configs: options.tls.as_ref(), has_fallback: false };
+        let listener = listeners.get(usize::from(connection.client().listener().number()));
+        let has_fallback = listener.is_some_and(|listener| listener.fallback().is_some());
+        let greeter = Greeter { configs: options.tls.as_ref(), has_fallback };
         let turn = connection.receive(greeter, cipher, arena, now);
         counters.stream_bytes_received += turn.bytes.len() as u64;
         if connection.has_more_to_say() {
             self.mark_dirty(place);
         }
         Some(turn)
+    }
+
+    /// Passes a connection on if it is not for us and there is somebody to have it. Whether that was done.
+    pub(crate) fn pass_on(
+        &mut self,
+        place: u32,
+        turn: &Turn<'_>,
+        registry: &Registry,
+        counters: &mut Counters,
+        now: Millis,
+    ) -> bool {
+        let Some(connection) = self.connection(place).filter(|it| it.is_foreign(turn.bytes)) else {
+            return false;
+        };
+        let (client, hung_up) = (connection.client(), connection.marks.hung_up);
+        let listener = self.listeners.get(usize::from(client.listener().number()));
+        let Some(fallback) = listener.and_then(StreamListener::fallback).cloned() else { return false };
+        let Some(connection) = self.connections.get_mut(place as usize).and_then(Option::take) else {
+            return false;
+        };
+        counters.connections_passed_on += 1;
+        counters.tls_handshakes += u64::from(client.listener().transport() == Transport::Tls);
+        let (near, right) = connection.into_parts();
+        let begun =
+            Passage::new(near, client.client(), right, fallback, turn.bytes, now).and_then(|mut passage| {
+                passage.note(PumpEnd::Near, hung_up);
+                if turn.end.is_some() {
+                    passage.note_end();
+                }
+                self.passages.insert(place, passage, registry)
+            });
+        if let Err(error) = begun {
+            self.passages.fail(&error, now, counters);
+            self.free.push(place);
+        }
+        self.schedule_sweep(now);
+        true
+    }
+
+    /// Gives some of the connections that are passed on a turn.
+    pub(crate) fn turn_passages(&mut self, registry: &Registry, counters: &mut Counters, now: Millis) {
+        let Self { passages, free, .. } = self;
+        passages.turn(now, registry, counters, |place| free.push(place));
+    }
+
+    /// Ends those that are passed on and have been silent for too long.
+    pub(crate) fn sweep_passages(&mut self, registry: &Registry, counters: &mut Counters, now: Millis) {
+        let Self { passages, free, options, .. } = self;
+        passages.sweep(options.patience.idle, now, registry, counters, |place| free.push(place));
     }
 
     /// Makes a connection known as its client's, once messages can pass. Returns the one the client had before from
@@ -480,6 +541,7 @@ impl Streams {
             connection.close();
         }
         self.connections.clear();
+        self.passages.clear();
     }
 
     /// When [`Self::sweep`] wants to be called.
@@ -513,7 +575,7 @@ impl Streams {
                 overdue.push((place, end));
             }
         }
-        if any {
+        if any || !self.passages.is_empty() {
             self.schedule_sweep(now);
         } else {
             self.connections = Vec::new();

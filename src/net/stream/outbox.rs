@@ -45,6 +45,11 @@ impl Outbox {
         }
     }
 
+    /// Forgets what has not been sent.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// So many bytes have been sent.
     pub(crate) fn advance(&mut self, count: usize) {
         self.sent = (self.sent + count).min(self.bytes.len());

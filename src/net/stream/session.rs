@@ -91,6 +91,14 @@ impl Session {
         }
     }
 
+    /// Whether HTTP is what was agreed on.
+    pub(crate) fn is_web(&self) -> bool {
+        match self {
+            Self::Plain | Self::Hello(_) => false,
+            Self::Tls(tls) => matches!(tls.alpn_protocol(), Some(b"http/1.1" | b"h2")),
+        }
+    }
+
     /// Whether TLS has something of its own to send: a handshake does, and so do new keys.
     pub(crate) fn wants_write(&self) -> bool {
         match self {
@@ -221,6 +229,9 @@ pub(crate) struct Greeter<'c> {
 }
 
 impl Greeter<'_> {
+    /// For connections that have nobody to meet any more.
+    pub(crate) const NOBODY: Self = Self { configs: None, has_fallback: false };
+
     /// Collects the client's first message; once it is there, chooses by it how to go on.
     fn accept(
         self,

@@ -6,7 +6,9 @@ use super::engine::{Engine, Sources};
 use super::{Core, Readiness, Report};
 use crate::net::batch::Batch;
 use crate::net::socket_id::SocketId;
-use crate::net::stream::{ArenaRound, Connection, Course, End, ReadEnd, STRANGERS_FRAME_MAX, TURN_ROOM};
+use crate::net::stream::{
+    ArenaRound, Connection, Course, End, PumpEnd, ReadEnd, STRANGERS_FRAME_MAX, TURN_ROOM,
+};
 use crate::net::tls::TlsFailure;
 use crate::turn::{Input, Millis, Now};
 use crate::wire::stream::{Next, next_frame};
@@ -40,6 +42,7 @@ impl<C: Core> Engine<C> {
 
     /// The poll has reported a connection.
     pub(super) fn note_connection(&mut self, place: u32, readiness: Readiness) {
+        self.sockets.streams.passages.note(place, PumpEnd::Near, readiness.hung_up);
         if readiness.writable {
             self.sockets.streams.mark_dirty(place);
         }
@@ -47,6 +50,21 @@ impl<C: Core> Engine<C> {
             connection.marks.hung_up |= readiness.hung_up;
         }
         self.enqueue_connection(place);
+    }
+
+    /// The poll has reported the other end of what is passed on.
+    pub(super) fn note_far_end(&mut self, place: u32, readiness: Readiness) {
+        self.sockets.streams.passages.note(place, PumpEnd::Far, readiness.hung_up);
+    }
+
+    /// Whether some of what is passed on waits for its turn.
+    pub(super) fn has_passages(&self) -> bool {
+        self.sockets.streams.passages.has_ready()
+    }
+
+    /// Passes on what is not for us.
+    pub(super) fn pass_on(&mut self, now: Now, poll: &Poll) {
+        self.sockets.streams.turn_passages(poll.registry(), &mut self.counters, now.mono);
     }
 
     fn enqueue_connection(&mut self, place: u32) {
@@ -109,6 +127,9 @@ impl<C: Core> Engine<C> {
             return 0;
         }
         let Some(turn) = streams.receive(place, arena, &mut self.counters, now.mono) else { return 0 };
+        if streams.pass_on(place, &turn, poll.registry(), &mut self.counters, now.mono) {
+            return 1;
+        }
         if let Some(before) = streams.enter(place, &mut self.counters) {
             self.end_connection(now, before, End::Replaced, batch, poll);
         }
@@ -315,6 +336,7 @@ impl<C: Core> Engine<C> {
         if self.sockets.streams.next_sweep().is_none_or(|at| at > now.mono) {
             return;
         }
+        self.sockets.streams.sweep_passages(poll.registry(), &mut self.counters, now.mono);
         self.sweep_peers(now, batch, poll);
         let mut retry = Vec::new();
         let core = &self.core;

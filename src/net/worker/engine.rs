@@ -86,7 +86,10 @@ impl Sockets for Sources {
         match socket.kind() {
             SocketKind::Listener(number) => Some(self.listeners.get_mut(usize::from(number))?.outlet()),
             SocketKind::Relay(place) => Some(self.relays.at(place)?.1.outlet()),
-            SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => None,
+            SocketKind::StreamListener(_)
+            | SocketKind::Connection(_)
+            | SocketKind::Peer(_)
+            | SocketKind::FarEnd(_) => None,
         }
     }
 }
@@ -99,6 +102,7 @@ impl Sources {
             SocketKind::Relay(place) => Some(&mut self.relays.at(place)?.1.queued),
             SocketKind::StreamListener(number) => Some(&mut self.streams.listener(number)?.queued),
             SocketKind::Connection(place) => Some(&mut self.streams.connection(place)?.marks.queued),
+            SocketKind::FarEnd(_) => None,
             SocketKind::Peer(place) => Some(&mut self.peers.at(place)?.queued),
         }
     }
@@ -110,7 +114,8 @@ impl Sources {
             SocketKind::Listener(_)
             | SocketKind::StreamListener(_)
             | SocketKind::Connection(_)
-            | SocketKind::Peer(_) => None,
+            | SocketKind::Peer(_)
+            | SocketKind::FarEnd(_) => None,
         }
     }
 
@@ -125,7 +130,10 @@ impl Sources {
                 let socket = self.relays.at(place)?.1;
                 Some((&mut socket.joins, &mut socket.lost))
             }
-            SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => None,
+            SocketKind::StreamListener(_)
+            | SocketKind::Connection(_)
+            | SocketKind::Peer(_)
+            | SocketKind::FarEnd(_) => None,
         }
     }
 
@@ -193,7 +201,7 @@ impl<C: Core> Engine<C> {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        self.has_ready() || self.has_errors() || self.has_handshakes()
+        self.has_ready() || self.has_errors() || self.has_handshakes() || self.has_passages()
     }
 
     pub(super) fn has_ready(&self) -> bool {
@@ -212,8 +220,13 @@ impl<C: Core> Engine<C> {
         {
             self.errors.push_back(socket);
         }
-        if let SocketKind::Connection(place) = socket.kind() {
-            return self.note_connection(place, readiness);
+        match socket.kind() {
+            SocketKind::Connection(place) => return self.note_connection(place, readiness),
+            SocketKind::FarEnd(place) => return self.note_far_end(place, readiness),
+            SocketKind::Listener(_)
+            | SocketKind::Relay(_)
+            | SocketKind::StreamListener(_)
+            | SocketKind::Peer(_) => {}
         }
         self.enqueue(socket);
     }
@@ -249,7 +262,7 @@ impl<C: Core> Engine<C> {
                 return self.serve_connection(now, place, &mut rooms.arena, batch, poll);
             }
             SocketKind::Peer(place) => return self.serve_peer(now, place, batch, poll),
-            SocketKind::Listener(_) | SocketKind::Relay(_) => {}
+            SocketKind::Listener(_) | SocketKind::Relay(_) | SocketKind::FarEnd(_) => {}
         }
         // A socket that was closed while it waited has no source, and one opened in its place is no worse for a turn.
         let Some(source) = self.source(socket) else { return 0 };
@@ -405,7 +418,10 @@ impl<C: Core> Engine<C> {
         match socket.kind() {
             SocketKind::Listener(number) => Some(Source::Listener(ListenerId(number))),
             SocketKind::Relay(place) => Some(Source::Relay(self.sockets.relays.at(place)?.0, place)),
-            SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => None,
+            SocketKind::StreamListener(_)
+            | SocketKind::Connection(_)
+            | SocketKind::Peer(_)
+            | SocketKind::FarEnd(_) => None,
         }
     }
 
@@ -439,7 +455,10 @@ impl<C: Core> Engine<C> {
             match socket.kind() {
                 SocketKind::Listener(_) => self.counters.lost_in_listener += new,
                 SocketKind::Relay(_) => self.counters.lost_in_relay += new,
-                SocketKind::StreamListener(_) | SocketKind::Connection(_) | SocketKind::Peer(_) => {}
+                SocketKind::StreamListener(_)
+                | SocketKind::Connection(_)
+                | SocketKind::Peer(_)
+                | SocketKind::FarEnd(_) => {}
             }
         }
     }

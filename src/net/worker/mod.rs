@@ -230,6 +230,7 @@ impl<C: Core> Worker<C> {
             self.report_errors(now);
             self.serve(now);
             self.shake_hands(now);
+            self.engine.pass_on(now, &self.poll);
             self.expire(now);
             self.engine.write_streams();
             self.published.publish(&self.engine.counters);

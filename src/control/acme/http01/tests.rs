@@ -71,6 +71,8 @@ fn a_request_in_pieces_is_answered_and_the_port_closes_with_its_owner() {
         assert!(Responder::open(address).is_err(), "the port is taken");
         drop(responder);
         tokio::task::yield_now().await;
+        let mut responder = Responder::open(address).unwrap();
+        responder.close().await;
         Responder::open(address).unwrap();
     });
 }

@@ -1,0 +1,240 @@
+//! Bytes passed between two connections, as they are: whatever one side says, the other one hears, and nothing is
+//! understood. It knows no clock and no policy; who uses it decides how long it may be silent.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+
+use mio::net::TcpStream;
+
+use super::outbox::Outbox;
+use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
+
+/// Two connections, each of which gets what the other one sends.
+pub(crate) struct Pump {
+    sides: [Side; 2],
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The one that has come to us.
+    Near,
+    /// The one that we have gone to, or that has come from elsewhere.
+    Far,
+}
+
+/// One of two connections.
+pub(crate) struct Side {
+    socket: TcpStream,
+    session: Session,
+    /// What waits to be sent to it.
+    outbox: Outbox,
+    /// The kernel may have something from it.
+    readable: bool,
+    /// The kernel has said that it has said all, which it says only once.
+    hung_up: bool,
+    /// What is still to come from it.
+    incoming: Incoming,
+    /// What can still be sent to it.
+    outgoing: Outgoing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Incoming {
+    More,
+    /// It has said all.
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outgoing {
+    Open,
+    /// It has been told that this is all, which waits to be sent.
+    Ending,
+    Ended,
+}
+
+/// Memory for one turn of a pump; one is enough for all pumps of a thread.
+pub(crate) struct Scratch {
+    cipher: Box<[u8; READ_MAX]>,
+    plain: Box<[u8]>,
+}
+
+/// What came of a turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// Bytes read from the near side.
+    pub(crate) from_near: usize,
+    /// Bytes read from the far side.
+    pub(crate) from_far: usize,
+    /// What there is to do next.
+    pub(crate) next: Next,
+}
+
+/// What there is to do with a pump.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// To wait until the kernel tells of one of its sockets.
+    #[default]
+    Wait,
+    /// To give it another turn: there is more to be read.
+    Again,
+    /// To drop it: nothing more can be sent to either side.
+    Over,
+}
+
+/// Bytes that may wait for one side before no more is read from the other one.
+const QUEUE: usize = 64 << 10;
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { cipher: Box::new([0; READ_MAX]), plain: vec![0; READ_ROOM].into() }
+    }
+}
+
+impl Pump {
+    /// Joins two connections. Both are looked at in the first turn, whatever the kernel has said of them before.
+    pub(crate) const fn new(near: Side, far: Side) -> Self {
+        Self { sides: [near, far] }
+    }
+
+    /// The kernel has news of a side. `hung_up` says that it has closed, or shut down, its end.
+    pub(crate) const fn note(&mut self, end: End, hung_up: bool) {
+        let side = self.side(end);
+        side.readable = true;
+        side.hung_up |= hung_up;
+    }
+
+    /// Puts bytes in front of everything that is going to be sent to a side.
+    pub(crate) fn begin_with(&mut self, end: End, bytes: &[u8]) {
+        self.side(end).outbox.push(bytes, &[], 0);
+    }
+
+    /// A side has said all that it is going to say.
+    pub(crate) const fn note_end(&mut self, end: End) {
+        self.side(end).incoming = Incoming::Ended;
+    }
+
+    /// A side's socket, for the poll; until its first turn it may be replaced by another one.
+    pub(crate) const fn socket(&mut self, end: End) -> &mut TcpStream {
+        &mut self.side(end).socket
+    }
+
+    /// Reads once from each side, as far as the other one keeps up, and writes what waits.
+    pub(crate) fn turn(&mut self, scratch: &mut Scratch) -> Passed {
+        let [near, far] = &mut self.sides;
+        let from_near = near.pass_to(far, scratch);
+        let from_far = far.pass_to(near, scratch);
+        let next = if near.outgoing == Outgoing::Ended && far.outgoing == Outgoing::Ended {
+            Next::Over
+        } else if near.has_work(far) || far.has_work(near) {
+            Next::Again
+        } else {
+            Next::Wait
+        };
+        Passed { from_near, from_far, next }
+    }
+
+    const fn side(&mut self, end: End) -> &mut Side {
+        let [near, far] = &mut self.sides;
+        match end {
+            End::Near => near,
+            End::Far => far,
+        }
+    }
+}
+
+impl Side {
+    /// A connection that is open, and whose handshake, if it has one, is over.
+    pub(crate) fn new(socket: TcpStream, session: Session) -> Self {
+        Self {
+            socket,
+            session,
+            outbox: Outbox::default(),
+            readable: true,
+            hung_up: false,
+            incoming: Incoming::More,
+            outgoing: Outgoing::Open,
+        }
+    }
+
+    /// Our address on it.
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// One direction's share of a turn. Returns how many bytes were read.
+    fn pass_to(&mut self, to: &mut Self, scratch: &mut Scratch) -> usize {
+        to.flush();
+        let mut length = 0;
+        if self.has_work(to) {
+            length = self.read(scratch);
+            to.outbox.push(scratch.plain.get(..length).unwrap_or_default(), &[], 0);
+            // Reading from TLS may leave it something to say, on either side of it.
+            self.flush();
+            to.flush();
+        }
+        if self.incoming == Incoming::Ended {
+            to.finish();
+        }
+        if self.outgoing == Outgoing::Ending {
+            self.finish();
+        }
+        length
+    }
+
+    /// Whether something can be read that the other side has room for.
+    const fn has_work(&self, to: &Self) -> bool {
+        self.readable && matches!(self.incoming, Incoming::More) && to.outbox.len() < QUEUE
+    }
+
+    fn read(&mut self, scratch: &mut Scratch) -> usize {
+        let Scratch { cipher, plain } = scratch;
+        let reading = self.session.read(&self.socket, Greeter::NOBODY, cipher, plain);
+        self.readable = self.hung_up || !reading.is_drained;
+        match reading.end {
+            None => {}
+            Some(ReadEnd::Closed) => self.incoming = Incoming::Ended,
+            // The other two come before anything is read.
+            Some(ReadEnd::Broken | ReadEnd::Announcement(_) | ReadEnd::Refused(_)) => {
+                (self.incoming, self.outgoing) = (Incoming::Ended, Outgoing::Ended);
+            }
+            // There is an alert to be sent, and nothing else any more.
+            Some(ReadEnd::Tls(_)) => {
+                self.outbox.clear();
+                (self.incoming, self.outgoing) = (Incoming::Ended, Outgoing::Ending);
+            }
+        }
+        reading.length
+    }
+
+    /// Writes what the connection takes. To one that is broken nothing more can be sent, and what would still come
+    /// from the other side is for nobody.
+    fn flush(&mut self) -> bool {
+        if self.outgoing == Outgoing::Ended {
+            self.outbox.clear();
+            return true;
+        }
+        match self.session.write(&self.socket, &mut self.outbox, Contents::Bytes) {
+            Ok(is_full) => !is_full,
+            Err(_) => {
+                self.outgoing = Outgoing::Ended;
+                self.outbox.clear();
+                true
+            }
+        }
+    }
+
+    /// Tells this side that nothing more will come, behind all that waits for it.
+    fn finish(&mut self) {
+        if self.outgoing == Outgoing::Open && self.outbox.is_empty() {
+            self.session.close();
+            self.outgoing = Outgoing::Ending;
+        }
+        if self.outgoing == Outgoing::Ending && self.flush() {
+            // If it is broken, reading from it says so.
+            let _ = self.socket.shutdown(Shutdown::Write);
+            self.outgoing = Outgoing::Ended;
+        }
+    }
+}
