@@ -1,6 +1,8 @@
 //! One client's connection.
 
-use std::io::{self, Read};
+mod opening;
+
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,7 +15,6 @@ use super::outbox::Outbox;
 use super::pump::Side;
 use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
 use crate::turn::{FiveTuple, ListenerId, Millis, Transport};
-use crate::wire::proxy_protocol::{self, HEADER_MAX, Parsed};
 use crate::wire::stream::FRAME_MAX;
 use crate::wire::{Kind, kind};
 
@@ -170,22 +171,6 @@ impl Connection {
         connection
     }
 
-    /// From here on it is the client that speaks.
-    fn begin(&mut self, security: Security) {
-        match security {
-            Security::Plain => self.stage = Stage::Silent,
-            Security::Tls => self.begin_tls(),
-            Security::Either => self.stage = Stage::Undecided,
-        }
-    }
-
-    fn begin_tls(&mut self) {
-        self.stage = Stage::Handshake;
-        self.session = Session::tls();
-        let listener = ListenerId::new(Transport::Tls, self.client.listener().number());
-        self.client = FiveTuple::new(self.client.client(), listener);
-    }
-
     pub(crate) const fn socket(&mut self) -> &mut TcpStream {
         &mut self.socket
     }
@@ -223,16 +208,7 @@ impl Connection {
         arena: &mut ArenaRound<'s>,
         now: Millis,
     ) -> Turn<'s> {
-        if let Stage::Announced(security) = self.stage {
-            match self.hear_announcement(security, cipher) {
-                Ok(true) => self.since = now,
-                Ok(false) => return Turn { bytes: &[], is_drained: true, end: None },
-                Err(end) => return Turn { bytes: &[], is_drained: true, end: Some(end) },
-            }
-        }
-        if self.stage == Stage::Undecided
-            && let Err(turn) = self.decide()
-        {
+        if let Err(turn) = self.begin_to_listen(cipher, now) {
             return turn;
         }
         let Self { session, socket, inbox, .. } = self;
@@ -256,58 +232,6 @@ impl Connection {
             self.since = now;
         }
         Turn { bytes, is_drained: reading.is_drained && !self.marks.hung_up, end: reading.end }
-    }
-
-    /// Reads the header of the PROXY protocol, once all of it has come, and takes nothing of what is behind it. Whether
-    /// it was there. A load balancer that sends none is refused: to guess would let clients say who they are.
-    fn hear_announcement(&mut self, security: Security, room: &mut [u8; READ_MAX]) -> Result<bool, ReadEnd> {
-        let room = &mut room[..HEADER_MAX];
-        let seen = match self.socket.peek(room) {
-            Ok(0) => return Err(ReadEnd::Closed),
-            Ok(seen) => seen,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                return Ok(false);
-            }
-            Err(_) => return Err(ReadEnd::Broken),
-        };
-        match proxy_protocol::parse(&room[..seen]) {
-            Ok(Parsed::NeedMore) if self.marks.hung_up => Err(ReadEnd::Closed),
-            Ok(Parsed::NeedMore) => Ok(false),
-            Ok(Parsed::Header(header)) => {
-                // It is there, so it is read at once.
-                self.socket.read_exact(&mut room[..header.length]).map_err(|_| ReadEnd::Broken)?;
-                if let Some(ends) = header.ends {
-                    self.client = FiveTuple::new(ends.source, self.client.listener());
-                }
-                self.claim_place().map_err(ReadEnd::Refused)?;
-                self.begin(security);
-                Ok(true)
-            }
-            Err(error) => Err(ReadEnd::Announcement(error)),
-        }
-    }
-
-    /// Looks at the first byte without taking it.
-    fn decide(&mut self) -> Result<(), Turn<'static>> {
-        /// The first byte of every TLS connection: a handshake record.
-        const HANDSHAKE: u8 = 0x16;
-        let nothing = |end| Turn { bytes: &[], is_drained: true, end };
-        let mut first = [0];
-        match self.socket.peek(&mut first) {
-            Ok(0) => Err(nothing(Some(ReadEnd::Closed))),
-            Ok(_) if first == [HANDSHAKE] => {
-                self.begin_tls();
-                Ok(())
-            }
-            Ok(_) => {
-                self.stage = Stage::Silent;
-                Ok(())
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Err(nothing(None))
-            }
-            Err(_) => Err(nothing(Some(ReadEnd::Broken))),
-        }
     }
 
     /// A whole frame has arrived. A stream begins with a STUN message: without one there can be no channel, and what

@@ -5,6 +5,7 @@
 //! datagram. What the core sends to the client is gathered in an outbox and written once per round. The outbox has a
 //! limit: to a client that reads too slowly relayed data is dropped, answers are not, and nobody else notices.
 
+mod admission;
 mod arena;
 mod caps;
 mod connection;
@@ -18,7 +19,6 @@ mod session;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,6 @@ use mio::{Interest, Registry};
 
 pub(crate) use arena::{Arena, ArenaRound};
 pub use caps::Caps;
-use connection::{Arrival, Origin};
 pub(crate) use connection::{Connection, Course, STRANGERS_FRAME_MAX, TURN_ROOM, Turn};
 pub use connection::{Patience, Security};
 pub(crate) use end::End;
@@ -45,8 +44,6 @@ use super::throttle::Throttle;
 use super::tls::TlsConfigs;
 use super::worker::token;
 use crate::turn::{FiveTuple, Millis, Transport};
-use crate::wire::proxy_protocol::ProxyError;
-use caps::CapReached;
 use passage::Passage;
 use passages::Passages;
 
@@ -96,8 +93,6 @@ pub(crate) struct Streams {
     pub(crate) passages: Passages,
 }
 
-/// Connections accepted in one turn.
-const ACCEPT_TURN: usize = 16;
 /// How often deadlines are looked at, and accepting is tried again.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -142,130 +137,6 @@ impl Streams {
 
     pub(crate) fn connection(&mut self, place: u32) -> Option<&mut Connection> {
         self.connections.get_mut(place as usize)?.as_deref_mut()
-    }
-
-    /// Takes the next connections of a listener. Whether more may be waiting.
-    pub(crate) fn accept(
-        &mut self,
-        number: u16,
-        registry: &Registry,
-        counters: &mut Counters,
-        now: Millis,
-    ) -> bool {
-        for _ in 0..ACCEPT_TURN {
-            let Some(listener) = self.listeners.get_mut(usize::from(number)) else { return false };
-            match listener.accept() {
-                Ok((socket, peer)) => {
-                    counters.connections_accepted += 1;
-                    let (security, origin) = (listener.security(), listener.origin(peer.ip()));
-                    let place = match self.options.caps.take() {
-                        Ok(place) => place,
-                        Err(cap) => {
-                            self.refuse(cap, peer, counters, now);
-                            continue;
-                        }
-                    };
-                    let connection = Connection::new(
-                        socket,
-                        peer,
-                        Arrival { listener: number, security, origin },
-                        place,
-                        now,
-                    );
-                    self.admit(connection, origin, registry, counters, now);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) => {
-                    counters.accept_errors += 1;
-                    if is_about_one_connection(&error) {
-                        continue;
-                    }
-                    // Out of descriptors or memory: asking again at once would only keep the core busy.
-                    listener.starved = true;
-                    self.schedule_sweep(now);
-                    if let Some(suppressed) = self.starved.pass(now) {
-                        tracing::warn!(%error, suppressed, "connections cannot be accepted");
-                    }
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// Gives an accepted connection its place in the table.
-    fn admit(
-        &mut self,
-        mut connection: Connection,
-        origin: Origin,
-        registry: &Registry,
-        counters: &mut Counters,
-        now: Millis,
-    ) {
-        // Whose a load balancer's connection is it will say.
-        if origin == Origin::Client
-            && let Err(cap) = connection.claim_place()
-        {
-            return self.refuse(cap, connection.client().client(), counters, now);
-        }
-        self.place_for(Box::new(connection), registry, counters, now);
-    }
-
-    /// Puts a connection into the table and lets the poll tell of it.
-    fn place_for(
-        &mut self,
-        mut connection: Box<Connection>,
-        registry: &Registry,
-        counters: &mut Counters,
-        now: Millis,
-    ) -> Option<u32> {
-        let place = self.free_place()?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if registry.register(connection.socket(), token(SocketId::connection(place)), interest).is_err() {
-            counters.accept_errors += 1;
-            self.free.push(place);
-            return None;
-        }
-        if let Some(slot) = self.connections.get_mut(place as usize) {
-            *slot = Some(connection);
-        }
-        self.schedule_sweep(now);
-        Some(place)
-    }
-
-    fn free_place(&mut self) -> Option<u32> {
-        if let Some(place) = self.free.pop() {
-            return Some(place);
-        }
-        let place = u32::try_from(self.connections.len()).ok()?;
-        self.connections.push(None);
-        Some(place)
-    }
-
-    fn refuse(&mut self, cap: CapReached, client: SocketAddr, counters: &mut Counters, now: Millis) {
-        *match cap {
-            CapReached::Total => &mut counters.connections_refused_total,
-            CapReached::Source => &mut counters.connections_refused_source,
-        } += 1;
-        self.tell_refused(cap, client, now);
-    }
-
-    /// Says once in a while that a limit was reached.
-    pub(crate) fn tell_refused(&mut self, cap: CapReached, client: SocketAddr, now: Millis) {
-        let limit = match cap {
-            CapReached::Total => "limits.connections",
-            CapReached::Source => "limits.connections_per_ip",
-        };
-        if let Some(suppressed) = self.refused.pass(now) {
-            tracing::warn!(%client, limit, suppressed, "connection refused");
-        }
-    }
-
-    /// Says once in a while that a load balancer does not do what was configured.
-    pub(crate) fn tell_unannounced(&mut self, balancer: SocketAddr, error: ProxyError, now: Millis) {
-        if let Some(suppressed) = self.unannounced.pass(now) {
-            tracing::warn!(%balancer, reason = error.reason(), suppressed, "no good PROXY header from a load balancer");
-        }
     }
 
     /// One turn of reading from a connection.
@@ -589,9 +460,4 @@ impl Streams {
             self.next_sweep = Some(now.after(SWEEP));
         }
     }
-}
-
-/// Whether an accept call failed because of the connection it would have returned, so that the next may be fine.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    !matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
