@@ -16,7 +16,7 @@ use crate::server::Credential;
 use crate::tools::run;
 use agents::{Agents, Turn};
 use lab::Has;
-use nat::Firewall;
+use nat::{Firewall, Nat};
 use site::{OTHER_V4, Site, V4, V6};
 
 const OVER_UDP: Turn = (NAME, 3478, "udp");
@@ -29,7 +29,7 @@ const MESSAGES: u64 = 100;
 #[test]
 fn peers_behind_symmetric_nats_meet_through_the_relay() {
     with_site("symmetric-turn", |site, agents| {
-        let [a, b] = site.homes(Firewall::Open);
+        let [a, b] = site.homes(Nat::Symmetric, Firewall::Open);
         for residence in [&a, &b] {
             let seen = agents.mapping(&residence.peer, &[&format!("{V4}:3478"), &format!("{OTHER_V4}:3478")]);
             assert_eq!(seen[0].ip(), seen[1].ip());
@@ -47,7 +47,7 @@ fn peers_behind_symmetric_nats_meet_through_the_relay() {
 #[test]
 fn peers_behind_symmetric_nats_do_not_meet_without_the_relay() {
     with_site("symmetric-stun", |site, agents| {
-        let [a, b] = site.homes(Firewall::Open);
+        let [a, b] = site.homes(Nat::Symmetric, Firewall::Open);
         for agent in agents.meet((&a.peer, None), (&b.peer, None)) {
             assert_eq!(agent["candidates"], json!(["host", "srflx"]));
             assert!(agent["failed"].is_string(), "{agent}");
@@ -55,10 +55,26 @@ fn peers_behind_symmetric_nats_do_not_meet_without_the_relay() {
     });
 }
 
+/// So it is the symmetry that keeps the others apart.
+#[test]
+fn peers_behind_nats_that_keep_ports_meet_without_the_relay() {
+    with_site("keep-ports", |site, agents| {
+        let [a, b] = site.homes(Nat::KeepsPorts, Firewall::Open);
+        for residence in [&a, &b] {
+            let seen = agents.mapping(&residence.peer, &[&format!("{V4}:3478"), &format!("{OTHER_V4}:3478")]);
+            assert_eq!(seen[0], seen[1]);
+        }
+        for agent in agents.meet((&a.peer, None), (&b.peer, None)) {
+            assert_eq!(agent["messages"], MESSAGES, "{agent}");
+            assert_eq!(agent["candidates"], json!(["host", "srflx"]));
+        }
+    });
+}
+
 #[test]
 fn peers_whose_firewalls_block_udp_meet_over_tcp() {
     with_site("no-udp", |site, agents| {
-        let [a, b] = site.homes(Firewall::NoUdp);
+        let [a, b] = site.homes(Nat::Symmetric, Firewall::NoUdp);
         assert_eq!(agents.candidates(&a.peer, OVER_UDP), json!(["host"]));
         let met = agents.meet((&a.peer, Some(OVER_TCP)), (&b.peer, Some(OVER_TCP)));
         for (agent, residence) in met.iter().zip([&a, &b]) {
@@ -74,7 +90,7 @@ fn peers_whose_firewalls_block_udp_meet_over_tcp() {
 #[test]
 fn peers_whose_firewalls_pass_only_port_443_meet_over_tls() {
     with_site("only-443", |site, agents| {
-        let [a, b] = site.homes(Firewall::OnlyTcp443);
+        let [a, b] = site.homes(Nat::Symmetric, Firewall::OnlyTcp443);
         assert_eq!(agents.candidates(&a.peer, OVER_TCP), json!(["host"]));
         let met = agents.meet((&a.peer, Some(OVER_TLS)), (&b.peer, Some(OVER_TLS)));
         for (agent, residence) in met.iter().zip([&a, &b]) {
@@ -90,7 +106,7 @@ fn peers_whose_firewalls_pass_only_port_443_meet_over_tls() {
 #[test]
 fn a_peer_behind_a_firewall_meets_one_in_the_open() {
     with_site("one-walled", |site, agents| {
-        let [a, _] = site.homes(Firewall::OnlyTcp443);
+        let [a, _] = site.homes(Nat::Symmetric, Firewall::OnlyTcp443);
         let open = site.public(Has::OnlyV4, "open", "198.51.100.129/25", "198.51.100.130/25");
         let [walled, open] = agents.meet((&a.peer, Some(OVER_TLS)), (&open, None));
         assert_eq!(walled["pair"][0], "relay", "{walled}");

@@ -25,18 +25,40 @@ impl Firewall {
     }
 }
 
+/// Under what address a NAT lets its inhabitants be seen. Both kinds let in only answers: address- and port-dependent
+/// filtering (RFC 4787 §5).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nat {
+    /// Each connection gets a random port of its own, so that one socket is seen under as many addresses as it has
+    /// destinations: address- and port-dependent mapping (RFC 4787 §4.1).
+    Symmetric,
+    /// A socket keeps its port towards all destinations.
+    KeepsPorts,
+}
+
+impl Nat {
+    fn masquerade(self) -> &'static str {
+        match self {
+            Self::Symmetric => "masquerade fully-random",
+            Self::KeepsPorts => "masquerade",
+        }
+    }
+}
+
 impl Host<'_> {
-    /// Makes a NAT of it that gives each connection a random port of its own, so that one socket is seen under as many
-    /// addresses as it has destinations, and lets in only answers: address- and port-dependent mapping and filtering
-    /// (RFC 4787 §4.1, §5), which is called symmetric.
-    pub(super) fn is_symmetric_nat(&self, firewall: Firewall) {
+    /// Makes a NAT with a firewall of it.
+    pub(super) fn is_nat(&self, nat: Nat, firewall: Firewall) {
         self.forwards();
         self.filters(&format!(
             "table ip home {{
                 counter blocked {{ }}
                 chain nat {{
                     type nat hook postrouting priority srcnat;
-                    oifname uplink masquerade fully-random
+                    oifname uplink {}
+                }}
+                chain unasked {{
+                    type filter hook input priority filter; policy drop;
+                    ct state established,related accept
                 }}
                 chain firewall {{
                     type filter hook forward priority filter; policy drop;
@@ -45,6 +67,7 @@ impl Host<'_> {
                     iifname inside accept
                 }}
             }}",
+            nat.masquerade(),
             firewall.rules()
         ));
     }

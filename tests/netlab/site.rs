@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::lab::{Has, Host};
-use super::nat::Firewall;
+use super::nat::{Firewall, Nat};
 use crate::authority::{Authority, NAME};
 use crate::home::Home;
 use crate::server::Server;
@@ -60,8 +60,8 @@ impl<'a> Site<'a> {
         Self { home, internet, server, _machine: machine }
     }
 
-    /// Two homes, each behind a symmetric NAT of its own.
-    pub(super) fn homes(&self, firewall: Firewall) -> [Residence<'a>; 2] {
+    /// Two homes, each behind a NAT of its own.
+    pub(super) fn homes(&self, kind: Nat, firewall: Firewall) -> [Residence<'a>; 2] {
         [("alice", "198.51.100", "192.168.17"), ("bob", "192.0.2", "10.8.0")].map(
             |(port, outside, inside)| {
                 let (nat, peer) = (Host::new(self.home, Has::OnlyV4), Host::new(self.home, Has::OnlyV4));
@@ -72,7 +72,7 @@ impl<'a> Site<'a> {
                     &[&format!("{outside}.2/24")],
                 );
                 nat.connect("inside", &[&format!("{inside}.1/24")], &peer, &[&format!("{inside}.7/24")]);
-                nat.is_symmetric_nat(firewall);
+                nat.is_nat(kind, firewall);
                 Residence { nat, peer }
             },
         )
