@@ -1,5 +1,7 @@
 //! The long-term credential mechanism (RFC 8489 §9.2).
 
+use std::net::SocketAddr;
+
 use super::allocation::UserName;
 use super::answer::{Proof, Seal, Sink};
 use super::event::Event;
@@ -135,8 +137,8 @@ impl Relay {
         let (algorithm, seal) = self.password_algorithm(message)?;
         // The RFC's order puts this last. First, it spares the work on passwords for whoever cannot even be
         // challenged (THREATS A02); an honest client sees the same answers, one of them one round later.
-        let client = request.addressee.client.client();
-        if self.nonces.check(nonce, client, self.features(), now.mono) == NonceCheck::Stale {
+        let client = request.addressee.client;
+        if self.nonces.check(nonce, challenged(client), self.features(), now.mono) == NonceCheck::Stale {
             return Err(Unproven::STALE_NONCE);
         }
         if realm != self.authenticator.realm().as_bytes() {
@@ -280,8 +282,8 @@ impl Relay {
             && request.message.integrity().is_none()
             && !client.is_stream();
         let nonce = match is_bare {
-            true => self.nonces.issue_short(client.client(), now.mono),
-            false => self.nonces.issue(client.client(), self.features(), now.mono),
+            true => self.nonces.issue_short(challenged(client), now.mono),
+            false => self.nonces.issue(challenged(client), self.features(), now.mono),
         };
         let (realm, offered) = (self.authenticator.realm(), self.offered_algorithms());
         request.addressee.refuse(refusal, Proof::None, out, |writer: Writer<'_>| {
@@ -291,4 +293,11 @@ impl Relay {
             if is_bare { writer } else { writer.attribute(AttributeType::PASSWORD_ALGORITHMS, offered) }
         });
     }
+}
+
+/// Whom a challenge is for. Over UDP it is one socket. Clients of TCP allocations open many connections and take what they
+/// were told on one of them for all (RFC 6062 §4.3), which cannot be forged: there it is the host.
+fn challenged(client: FiveTuple) -> SocketAddr {
+    let address = client.client();
+    if client.is_stream() { SocketAddr::new(address.ip(), 0) } else { address }
 }

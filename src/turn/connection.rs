@@ -244,8 +244,11 @@ impl Relay {
         }
     }
 
-    /// Whether a connection has waited too long, although its end is still to come.
+    /// Ends a connection that has waited too long, or whose relay address is over, although its sweep is still to come.
     pub(super) fn end_if_overdue(&mut self, now: Now, name: ConnectionId, out: Sink<'_, '_>) {
+        if let Some(id) = self.connections.allocation(name) {
+            self.end_if_over(now, id, out);
+        }
         if let Some((id, connection)) = self.connection(name)
             && connection.state.until().is_some_and(|until| until <= now.mono)
         {

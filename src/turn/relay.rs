@@ -236,9 +236,17 @@ impl Relay {
     /// Expiry is exact: a relay address whose time is over when a request arrives is not there, although its sweep
     /// may be due later.
     pub(super) fn end_what_is_over(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
-        if let Some((id, allocation)) = self.table.by_client(request.addressee.client)
-            && allocation.relays.iter().any(|(_, relay)| relay.expires <= now.mono)
-        {
+        if let Some(id) = self.subject(request) {
+            self.end_if_over(now, id, out);
+        }
+    }
+
+    /// The same for an allocation that something else than a request is about.
+    pub(super) fn end_if_over(&mut self, now: Now, id: AllocationId, out: Sink<'_, '_>) {
+        let is_over = |allocation: &mut Allocation| {
+            allocation.relays.iter().any(|(_, relay)| relay.expires <= now.mono)
+        };
+        if self.table.get(id).is_some_and(is_over) {
             self.sweep(now.mono, id, out);
         }
     }

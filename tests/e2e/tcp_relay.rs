@@ -317,10 +317,20 @@ fn data_before_and_behind_connection_bind_is_not_lost() {
                 writer.number(AttributeType::CONNECTION_ID, connection)
             });
             let behind = pattern(20_000, !number);
-            data.wire.write_all(&[&bind[..], &behind].concat()).unwrap();
+            // In two pieces, now and then within the request.
+            let stream = [&bind[..], &behind].concat();
+            let (first, second) = stream.split_at(bind.len() - 7 + usize::from(number) * 3);
+            data.wire.write_all(first).unwrap();
+            std::thread::yield_now();
+            data.wire.write_all(second).unwrap();
             assert_eq!(Message::parse(&data.message()).unwrap().header().class, Class::Success);
             assert_same(&data.wire.exactly(early.len()), &early);
             assert_same(&peer.exactly(behind.len()), &behind);
+            data.wire.write_all(b"more").unwrap();
+            data.wire.end();
+            assert_same(&peer.rest(), b"more");
+            peer.end();
+            assert!(data.wire.rest().is_empty());
         }
     }
 }
@@ -365,6 +375,9 @@ fn data_connections_reach_their_worker_wherever_they_land() {
             assert_eq!(peer.exactly(4), number.to_be_bytes());
             peer.write_all(b"ok").unwrap();
             assert_eq!(data.exactly(2), b"ok");
+            data.write_all(b"more").unwrap();
+            data.end();
+            assert_same(&peer.rest(), b"more");
         }
     }
 }

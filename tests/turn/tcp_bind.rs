@@ -68,6 +68,26 @@ fn a17_connection_bind_needs_the_allocation_s_own_credentials() {
     rig.bind_connection(&mut data(2003), connection);
 }
 
+/// A03, RFC 6062 §4.3: what a client was challenged with on its control connection is good on its data connections, which
+/// spares them a round trip each; it is not good from another host, nor over UDP.
+#[test]
+fn a03_a_nonce_is_good_on_all_connections_of_its_host() {
+    let (mut rig, mut alice, connection) = connected();
+    let code = |rig: &mut Rig, mut client: Client, alice: &Client| {
+        client.challenge = alice.challenge.clone();
+        let request = client.signed(Method::CONNECTION_BIND, &[connection_id(connection)]);
+        rig.ask(&client, &request).code()
+    };
+    assert_eq!(code(&mut rig, Client::alice("192.0.2.2:1000").over(Transport::Tcp), &alice), 438);
+    assert_eq!(code(&mut rig, Client::alice("192.0.2.1:1000"), &alice), 438);
+    assert_eq!(code(&mut rig, Client::alice("192.0.2.1:2000").over(Transport::Tls), &alice), 0);
+    let mut datagrams = Client::alice("192.0.2.1:1000");
+    rig.allocate(&mut datagrams, &[]);
+    alice.challenge = datagrams.challenge;
+    let request = alice.signed(Method::REFRESH, &[]);
+    assert_eq!(rig.ask(&alice, &request).code(), 438);
+}
+
 /// RFC 6062 §5.4: over UDP, without CONNECTION-ID, or with one that names no pending connection, 400.
 #[test]
 fn what_does_not_name_a_pending_connection_is_a_bad_request() {
@@ -139,6 +159,18 @@ fn a_connection_that_nobody_binds_ends_after_30_seconds() {
     rig.oversleep(Duration::from_secs(30));
     assert_eq!(rig.call(&mut late, Method::CONNECTION_BIND, &[connection_id(second)]).code(), 400);
     assert_eq!(rig.relay.connections(), 0);
+}
+
+/// Expiry is exact: with its allocation a connection is over, although nobody has looked.
+#[test]
+fn a_connection_of_an_expired_allocation_cannot_be_bound() {
+    let (mut rig, mut alice, _) = connected();
+    rig.advance(Duration::from_secs(580));
+    let connection = rig.connect(&mut alice, addr("9.9.9.9:10"));
+    rig.oversleep(Duration::from_secs(20));
+    let mut data = data(2000);
+    assert_eq!(rig.call(&mut data, Method::CONNECTION_BIND, &[connection_id(connection)]).code(), 400);
+    rig.assert_nothing_is_left();
 }
 
 /// A bound connection needs no refresh but its allocation's (RFC 6062 §4.6).

@@ -326,8 +326,10 @@ impl Connection {
         self.course
     }
 
-    pub(crate) const fn set_course(&mut self, course: Course) {
+    /// Changes that while it is being served: what was kept of a frame has been.
+    pub(crate) fn set_course(&mut self, course: Course) {
         self.course = course;
+        self.inbox = Vec::new();
     }
 
     /// Lets it end as soon as what waits to be sent is out.

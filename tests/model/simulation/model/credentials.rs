@@ -125,7 +125,7 @@ impl Model {
             },
             _ => return Err(vec![400]),
         };
-        let freshness = self.nonces.judge(nonce, client.client(), now.mono, self.rules.nonce_lifetime);
+        let freshness = self.nonces.judge(nonce, challenged(client), now.mono, self.rules.nonce_lifetime);
         let proven = self.find(now, client, request, algorithm).filter(|_| realm == REALM.as_bytes());
         match (proven, freshness) {
             (Some(_), Freshness::Stale) => Err(vec![438]),
@@ -226,7 +226,7 @@ impl Model {
         let is_bare = request.bytes().len() == 20 && !client.is_stream();
         // A request with nothing in it gets a nonce that is only there to be short, and never good (THREATS L02).
         if nonce.starts_with(b"obMatJos2") {
-            self.nonces.issue(nonce, client.client(), now.mono);
+            self.nonces.issue(nonce, challenged(client), now.mono);
         } else {
             let has_nothing = request.attributes().next().is_none() && !client.is_stream();
             assert!(has_nothing, "a nonce without the cookie (RFC 8489 §9.2)");
@@ -262,6 +262,12 @@ impl Model {
     fn offer(&self) -> &'static [u8] {
         if self.cast.has_sha256 { &[0, 2, 0, 0, 0, 1, 0, 0] } else { &[0, 1, 0, 0] }
     }
+}
+
+/// Whom a challenge is for: over a connection the host, whatever its port.
+fn challenged(client: FiveTuple) -> SocketAddr {
+    let port = if client.is_stream() { 0 } else { client.client().port() };
+    SocketAddr::new(client.client().ip(), port)
 }
 
 /// When the last second of a credential is over, on the clock that never jumps.
