@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::advert::Advert;
+use super::advert::{Advert, Listening};
 use crate::config::{
     Config,
     checked::{AddressPair, Budget, Limits},
@@ -73,7 +73,11 @@ fn budget(budget: Option<Budget>) -> Rate {
 fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
     let outside =
         |address: SocketAddr| SocketAddr::new(config.relay.external.advertised(address.ip()), address.port());
-    let listeners = advert.listeners.iter().map(|listener| listener.address);
+    let places = |address: SocketAddr| [address, outside(address)];
+    let (streams, datagrams): (Vec<&Listening>, Vec<&Listening>) =
+        advert.listeners.iter().partition(|listener| listener.transport.is_stream());
+    let datagram_services: Vec<_> = datagrams.iter().flat_map(|it| places(it.address)).collect();
+    let stream_services = streams.iter().flat_map(|it| places(it.address));
     PeerRules {
         allow: config.peers.allow.clone(),
         deny: config.peers.deny.clone(),
@@ -81,7 +85,8 @@ fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
         relay_addresses: advert.relays.iter().flat_map(|relay| [relay.bind, relay.external]).collect(),
         relay_ports: config.relay.ports.ports(),
         host_addresses: host.to_vec(),
-        services: listeners.flat_map(|address| [address, outside(address)]).collect(),
+        services: datagram_services.iter().copied().chain(stream_services).collect(),
+        datagram_services,
     }
 }
 

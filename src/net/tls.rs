@@ -50,13 +50,73 @@ impl Purpose {
     }
 }
 
+/// What somebody talks who does not talk TLS, by the first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// STUN or TURN without TLS.
+    Stun,
+    /// HTTP without TLS.
+    Http,
+    /// A load balancer's header, from one that is not known as one.
+    Proxy,
+    /// Anything else.
+    Unknown,
+}
+
+impl Foreign {
+    /// Tells by the beginning of a stream that is not TLS.
+    pub fn of(bytes: &[u8]) -> Self {
+        let begins_with = |words: &[&[u8]]| words.iter().any(|word| bytes.starts_with(word));
+        if begins_with(&[b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"]) {
+            Self::Proxy
+        } else if begins_with(&[
+            b"GET ",
+            b"HEAD ",
+            b"POST ",
+            b"PUT ",
+            b"OPTIONS ",
+            b"CONNECT ",
+            b"PRI * HTTP/2",
+        ]) {
+            Self::Http
+        } else if matches!(bytes, [0..=3, ..]) {
+            Self::Stun
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
 /// Why a TLS connection failed.
 #[derive(Clone, Copy, Debug)]
 pub enum TlsFailure<'a> {
     /// One side broke it off; the error names the alert.
     Protocol(&'a rustls::Error),
+    /// The client talks something else.
+    NotTls(Foreign),
     /// The client did not finish the handshake in time.
     TimedOut,
     /// The client went away in the middle of the handshake.
     HungUp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_tls_is_told_by_its_first_bytes() {
+        let cases: [(&[u8], Foreign); 7] = [
+            (&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42], Foreign::Stun),
+            (b"GET / HTTP/1.1\r\n", Foreign::Http),
+            (b"PRI * HTTP/2.0\r\n", Foreign::Http),
+            (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", Foreign::Proxy),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21", Foreign::Proxy),
+            (b"SSH-2.0-x\r\n", Foreign::Unknown),
+            (b"", Foreign::Unknown),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(Foreign::of(bytes), expected, "{bytes:?}");
+        }
+    }
 }

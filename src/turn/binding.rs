@@ -47,7 +47,7 @@ impl Relay {
     /// The answer of RFC 5780 §6.1, from where and to where the client wants it.
     fn discover(&mut self, request: &Request<'_>, here: Here, out: Sink<'_, '_>) {
         match here.reply(request) {
-            Ok(reply) if self.settings.peers.is_service(reply.to()) => {
+            Ok(reply) if self.settings.peers.is_datagram_service(reply.to()) => {
                 self.counters.drop_one(DropReason::ForgedSource);
             }
             Ok(reply) => {

@@ -32,6 +32,8 @@ pub struct PeerRules {
     pub host_addresses: Vec<IpAddr>,
     /// Where this server listens, for clients and for operators.
     pub services: Vec<SocketAddr>,
+    /// Those of them that hear datagrams. A datagram from one of these is forged, or a loop.
+    pub datagram_services: Vec<SocketAddr>,
 }
 
 impl Default for PeerRules {
@@ -44,6 +46,7 @@ impl Default for PeerRules {
             relay_ports: 49152..=u16::MAX,
             host_addresses: Vec::new(),
             services: Vec::new(),
+            datagram_services: Vec::new(),
         }
     }
 }
@@ -126,9 +129,9 @@ impl PeerPolicy {
         }
     }
 
-    /// Whether this is where we listen ourselves.
-    pub(super) fn is_service(&self, address: SocketAddr) -> bool {
-        self.rules.services.contains(&address)
+    /// Whether we hear datagrams there ourselves.
+    pub(super) fn is_datagram_service(&self, address: SocketAddr) -> bool {
+        self.rules.datagram_services.contains(&address)
     }
 
     fn port_rule_name(&self, rule: PortRule, peer: SocketAddr) -> RuleName {

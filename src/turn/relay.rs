@@ -167,7 +167,9 @@ impl Relay {
     /// STUN messages: the slow road.
     fn message<'a>(&mut self, now: Now, client: FiveTuple, bytes: &'a [u8], out: Sink<'_, 'a>) {
         let source = client.client();
-        if !is_answerable(source) || self.settings.peers.is_service(source) {
+        // Who has connected is there, and may by chance have the number of one of our ports.
+        if !client.is_stream() && (!is_answerable(source) || self.settings.peers.is_datagram_service(source))
+        {
             return self.counters.drop_one(DropReason::ForgedSource);
         }
         // Its stream belongs to the peer now (RFC 6062 §3).

@@ -1,7 +1,6 @@
 //! WebRTC peers in headless Chromium and Firefox that may use nothing but relay candidates. `call.py` drives the
 //! browsers, `page.js` is what they run; here stands what must come of it, and what the server must say of it.
 
-mod authority;
 mod call;
 mod turn;
 

@@ -28,9 +28,7 @@ function makePeer(name, iceServer) {
 async function describe(name, theirs) {
   const { pc } = peers[name];
   if (theirs) await pc.setRemoteDescription(theirs);
-  await pc.setLocalDescription();
-  const isComplete = () => pc.iceGatheringState === 'complete';
-  await happened('end of gathering', pc, 'icegatheringstatechange', isComplete);
+  await gather(pc);
   return pc.localDescription.toJSON();
 }
 
@@ -116,10 +114,11 @@ async function seesVideo(name) {
   }
 }
 
-/** Asks for candidates; returns the errors, once there are some, and the candidates there are by then. */
+/** Asks for candidates; returns the errors that there were, and the candidates. */
 async function failToGather(name) {
   const { pc, errors } = peers[name];
-  await pc.setLocalDescription();
+  await gather(pc);
+  // They may be told after the end.
   await happened('error', pc, 'icecandidateerror', () => errors.length > 0);
   return { errors, candidates: pc.localDescription.sdp.match(/^a=candidate:.*$/gm) ?? [] };
 }
@@ -137,6 +136,12 @@ function keep(key, promise) {
 }
 function keptPromise(key) {
   return kept[key];
+}
+
+async function gather(pc) {
+  await pc.setLocalDescription();
+  const isComplete = () => pc.iceGatheringState === 'complete';
+  await happened('end of gathering', pc, 'icegatheringstatechange', isComplete);
 }
 
 /** Resolves when `is` is true, at once or after one of these events. */

@@ -9,7 +9,7 @@ use serde_json::Value;
 use turnbridge::auth::Secret;
 use turnbridge::auth::rest::{RestSecret, Separator};
 
-use super::authority::Authority;
+use crate::authority::Authority;
 use crate::home::Home;
 use crate::server::{Credential, Server};
 
@@ -47,9 +47,7 @@ pub(super) struct Turn {
 impl Turn {
     pub(super) fn start(home: &Home) -> Self {
         let authority = Authority::new();
-        let (chain, key) = authority.issue_for("localhost");
-        home.file("chain.pem", &chain);
-        home.file("key.pem", &key);
+        authority.certify(home, &["localhost"]);
         // The log tells of an allocation's beginning at this level.
         let configuration = format!(
             r#"
@@ -82,7 +80,7 @@ impl Turn {
         command.arg(configuration);
         let mut server = Server::start(home, command);
         server.hide(SECRET);
-        Self { server, authority: home.file("authority.pem", authority.certificate()) }
+        Self { server, authority: authority.trusted(home) }
     }
 
     /// The certificate that browsers have to trust.

@@ -1,5 +1,6 @@
 //! Certificates as clients see them: which one, and what happens when its files change under load.
 
+use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::sync::Arc;
@@ -200,6 +201,31 @@ fn a_client_that_refuses_the_certificate_is_logged_once_by_alert_and_name() {
     assert_eq!(site.server.logged("tls failed").len(), 1);
 }
 
+#[test]
+fn what_is_no_tls_or_no_protocol_of_ours_is_told_apart_in_the_log() {
+    let site = Site::start("no-tls", "");
+    let failed = |alert: &str, reason: &str| {
+        site.server.wait_for("tls failed", |line| {
+            let is_it = line["alert"] == alert && line["reason"].as_str().unwrap().contains(reason);
+            is_it.then(|| line.clone())
+        })
+    };
+    assert!(Wire::tls(connect(site.port(Way::Tls)), site.authority.client(BOTH, &["h2"])).is_err());
+    // It was refused for its first message, and yet its name is known.
+    let line = failed("no_application_protocol", "only protocols that are not served here");
+    assert_eq!((line["sni"].as_str(), line["level"].as_str()), (Some(NAME), Some("info")));
+    let cases: [(&[u8], &str, &str); 4] = [
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "not in proxy_protocol_from", "info"),
+        (b"GET / HTTP/1.1\r\n\r\n", "HTTP without TLS", "debug"),
+        (&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42], "STUN without TLS", "debug"),
+        (b"SSH-2.0-x\r\n", "are not TLS", "debug"),
+    ];
+    for (bytes, reason, level) in cases {
+        connect(site.port(Way::Tls)).write_all(bytes).unwrap();
+        assert_eq!(failed("not_tls", reason)["level"], level, "{reason}");
+    }
+}
+
 /// A server with these certificates, and nothing but TLS.
 struct Host {
     server: Server,
@@ -273,6 +299,9 @@ fn openssl_gets_the_certificate_that_it_asks_for() {
         host.server.wait_for("tls failed", move |line| (line["alert"] == name).then(|| line.clone()))
     };
     assert!(alert("handshake_failure")["reason"].as_str().unwrap().contains("only TLS 1.1 or older"));
+    // No key exchange without forward secrecy (RFC 8489 §6.2.3), on a certificate that would allow it.
+    let weak = ask(&["-servername", "turn.example.org", "-tls1_2", "-cipher", "AES128-GCM-SHA256"]);
+    assert!(weak.contains("alert handshake failure"), "{weak}");
     let distrust = host.s_client(&["-verify_return_error", "-servername", "turn.example.org"]);
     assert!(distrust.contains("verify error"), "{distrust}");
     assert_eq!(alert("unknown_ca")["sni"], "turn.example.org");

@@ -74,6 +74,7 @@ impl Rig {
                 relay_addresses: vec![ip(RELAY_V4), ip(RELAY_V6)],
                 host_addresses: vec![ip(RELAY_V4), ip(RELAY_V6)],
                 services: vec![addr(LISTENER), addr("[2a00:44::1]:3478")],
+                datagram_services: vec![addr(LISTENER), addr("[2a00:44::1]:3478")],
                 ..PeerRules::default()
             },
             credentials: Credentials {

@@ -1,6 +1,6 @@
 //! Binding, and what every message must look like to be answered at all (RFC 8489 §6.3, §11, §12).
 
-use turnbridge::turn::{DropReason, FiveTuple, Input, ListenerId, Rate};
+use turnbridge::turn::{DropReason, FiveTuple, Input, ListenerId, Rate, Transport};
 use turnbridge::wire::{AttributeType, Class, Header, Method, TransactionId};
 
 use crate::rig::*;
@@ -281,6 +281,15 @@ fn l05_forged_sources_draw_nothing() {
         }
     }
     assert_eq!(rig.dropped(DropReason::ForgedSource), 2 * forged.len() as u64);
+}
+
+/// A client on this host can get the port number of one of our listeners for its own end of a connection.
+#[test]
+fn who_has_connected_may_have_the_number_of_our_port() {
+    let mut rig = Rig::new();
+    let mut client = Client::alice(LISTENER).over(Transport::Tcp);
+    let request = client.unsigned(Method::BINDING, &[]);
+    assert_eq!(rig.send(&client, &request).0.len(), 1);
 }
 
 /// A source draws only so many Binding answers; another one does not notice (L06), and loopback, which nobody

@@ -33,6 +33,7 @@ fn discovering(classic: bool) -> impl FnOnce(&mut Setup) {
         let quartets = vec![quartet(FIRST_V4, V4), quartet(FIRST_V6, V6)];
         setup.settings.nat_discovery = NatDiscovery { quartets, classic };
         setup.rules.services = V4.iter().chain(&V6).map(|service| addr(service)).collect();
+        setup.rules.datagram_services = setup.rules.services.clone();
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
 
-use crate::net::tls::TlsFailure;
+use crate::net::tls::{Foreign, TlsFailure};
 
 /// A failure that outlives its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,7 @@ impl Trouble {
     pub(super) fn of(failure: TlsFailure<'_>) -> Self {
         match failure {
             TlsFailure::Protocol(error) => Self::of_error(error),
+            TlsFailure::NotTls(foreign) => Self::of_foreign(foreign),
             TlsFailure::TimedOut => {
                 noise("timeout", "the client did not finish the handshake within limits.handshake_timeout")
             }
@@ -28,6 +29,23 @@ impl Trouble {
                 "hang_up",
                 "the client closed the connection during the handshake, as some do that do not like the certificate",
             ),
+        }
+    }
+
+    /// What comes to a TLS port without TLS. A load balancer that is not configured as one keeps all its clients out.
+    fn of_foreign(foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::Stun => noise(
+                "not_tls",
+                "the first bytes are STUN without TLS: the client uses turn: for a port that is for turns:, or for \
+                 transport = \"auto\"",
+            ),
+            Foreign::Http => noise("not_tls", "the first bytes are HTTP without TLS"),
+            Foreign::Proxy => matters(
+                "not_tls",
+                "the first bytes are a PROXY protocol header, from an address that is not in proxy_protocol_from",
+            ),
+            Foreign::Unknown => noise("not_tls", "the first bytes are not TLS"),
         }
     }
 
@@ -43,9 +61,9 @@ impl Trouble {
             Error::General(what) if what.contains("no server certificate chain resolved") => {
                 matters("unrecognized_name", "there is no certificate to show to this client")
             }
-            Error::InvalidMessage(
-                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
-            ) => noise("not_tls", "the client does not speak TLS, or an age-old version of it"),
+            Error::InvalidMessage(InvalidMessage::UnknownProtocolVersion) => {
+                noise("protocol_version", "the client speaks an age-old version of TLS")
+            }
             Error::InvalidMessage(_) | Error::PeerMisbehaved(_) | Error::PeerSentOversizedRecord => {
                 noise("decode_error", format!("the client breaks the rules of TLS: {error}"))
             }
@@ -165,12 +183,7 @@ mod tests {
             ),
             (of(PeerIncompatible::Tls12NotOffered.into()), "protocol_version", "no version of TLS", true),
             (of(PeerIncompatible::NoCipherSuitesInCommon.into()), "handshake_failure", "in common", true),
-            (
-                of(Error::InvalidMessage(InvalidMessage::InvalidContentType)),
-                "not_tls",
-                "does not speak TLS",
-                false,
-            ),
+            (Trouble::of(TlsFailure::NotTls(Foreign::Http)), "not_tls", "HTTP without TLS", false),
             (of(Error::DecryptError), "bad_record_mac", "damaged", false),
             (Trouble::of(TlsFailure::TimedOut), "timeout", "limits.handshake_timeout", false),
             (Trouble::of(TlsFailure::HungUp), "hang_up", "closed the connection", false),

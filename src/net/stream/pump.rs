@@ -238,3 +238,106 @@ impl Side {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream as Stream};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// A connection: the end that a test has, and the one that a pump gets.
+    fn pair() -> (Stream, Side) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let outer = Stream::connect(listener.local_addr().unwrap()).unwrap();
+        outer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let inner = listener.accept().unwrap().0;
+        inner.set_nonblocking(true).unwrap();
+        (outer, Side::new(TcpStream::from_std(inner), Session::Plain))
+    }
+
+    /// Two ends, and the pump between them, which is told after each of its turns that there may be more.
+    fn pumped() -> (Stream, Stream, Pump) {
+        let ((near, inner_near), (far, inner_far)) = (pair(), pair());
+        (near, far, Pump::new(inner_near, inner_far))
+    }
+
+    /// Gives it turns until something is so; the kernel may need a moment in between.
+    fn until(pump: &mut Pump, mut enough: impl FnMut(&Pump, Next) -> bool) {
+        let mut scratch = Scratch::default();
+        let begun = Instant::now();
+        loop {
+            for end in [End::Near, End::Far] {
+                pump.note(end, false);
+            }
+            let next = pump.turn(&mut scratch).next;
+            if enough(pump, next) {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "it does not come to that");
+            std::thread::yield_now();
+        }
+    }
+
+    fn read_to_end(stream: &mut Stream) -> Vec<u8> {
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        all
+    }
+
+    #[test]
+    fn what_is_put_in_front_comes_first_and_each_direction_ends_by_itself() {
+        let (mut near, mut far, mut pump) = pumped();
+        pump.begin_with(End::Far, b"first, ");
+        near.write_all(b"then this").unwrap();
+        near.shutdown(Shutdown::Write).unwrap();
+        until(&mut pump, |pump, _| pump.sides[1].outgoing == Outgoing::Ended);
+        assert_eq!(read_to_end(&mut far), b"first, then this");
+        // The other direction is as open as before.
+        far.write_all(b"an answer").unwrap();
+        drop(far);
+        until(&mut pump, |_, next| next == Next::Over);
+        assert_eq!(read_to_end(&mut near), b"an answer");
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_other_side_takes() {
+        const TOTAL: usize = 30 << 20;
+        let (near, mut far, mut pump) = pumped();
+        let writer = std::thread::spawn(move || {
+            (&near).write_all(&vec![7; TOTAL]).unwrap();
+            near.shutdown(Shutdown::Write).unwrap();
+            near
+        });
+        // Until nothing goes any more: the far side does not read.
+        let mut scratch = Scratch::default();
+        let mut since = Instant::now();
+        while since.elapsed() < Duration::from_millis(200) {
+            pump.note(End::Near, false);
+            if pump.turn(&mut scratch).from_near > 0 {
+                since = Instant::now();
+            }
+            assert!(pump.sides[1].outbox.len() <= QUEUE + READ_MAX);
+        }
+        assert!(pump.sides[1].outbox.len() >= QUEUE, "it is held up");
+        let reader = std::thread::spawn(move || read_to_end(&mut far).len());
+        until(&mut pump, |pump, _| pump.sides[1].outgoing == Outgoing::Ended);
+        assert_eq!(reader.join().unwrap(), TOTAL);
+        drop(writer.join().unwrap());
+        until(&mut pump, |_, next| next == Next::Over);
+    }
+
+    #[test]
+    fn a_side_that_breaks_ends_both() {
+        let (mut near, far, mut pump) = pumped();
+        (&far).write_all(b"the last words").unwrap();
+        until(&mut pump, |pump, _| !pump.sides[1].readable || pump.sides[0].outbox.is_empty());
+        // Closed with a reset.
+        socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(far);
+        near.write_all(b"nobody hears this").unwrap();
+        until(&mut pump, |_, next| next == Next::Over);
+        assert_eq!(read_to_end(&mut near), b"the last words");
+    }
+}

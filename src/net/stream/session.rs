@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 use rustls::server::{AcceptedAlert, Acceptor, ClientHello};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{Error, InvalidMessage, ServerConfig, ServerConnection};
 
 use super::caps::CapReached;
 use super::outbox::Outbox;
-use crate::net::tls::{Purpose, TlsConfigs};
+use crate::net::tls::{Foreign, Purpose, TlsConfigs, TlsFailure};
 use crate::wire::proxy_protocol::ProxyError;
 use crate::wire::stream::{Next, next_frame};
 
@@ -42,11 +42,37 @@ pub(crate) enum ReadEnd {
     /// The connection is broken.
     Broken,
     /// TLS failed; an alert for the client waits to be sent.
-    Tls(rustls::Error),
+    Tls(Box<TlsEnd>),
     /// A load balancer has not said whose connection it is.
     Announcement(ProxyError),
     /// A client that a load balancer has named has too many connections.
     Refused(CapReached),
+}
+
+/// How TLS failed.
+#[derive(Debug)]
+pub(crate) struct TlsEnd {
+    error: Error,
+    /// The name that the client asked for, where it was refused for its first message.
+    sni: Option<Box<str>>,
+    /// What it talks instead of TLS.
+    foreign: Option<Foreign>,
+}
+
+impl TlsEnd {
+    pub(crate) fn failure(&self) -> TlsFailure<'_> {
+        self.foreign.map_or(TlsFailure::Protocol(&self.error), TlsFailure::NotTls)
+    }
+
+    pub(crate) fn sni(&self) -> Option<&str> {
+        self.sni.as_deref()
+    }
+}
+
+impl From<Error> for Box<TlsEnd> {
+    fn from(error: Error) -> Self {
+        Self::new(TlsEnd { error, sni: None, foreign: None })
+    }
 }
 
 /// Bytes read from a connection in one turn, so that none holds up the others.
@@ -137,7 +163,7 @@ impl Session {
             Ok((length, is_closed)) => {
                 Reading { length, is_drained, end: is_closed.then_some(ReadEnd::Closed) }
             }
-            Err((length, error)) => Reading { length, is_drained, end: Some(ReadEnd::Tls(error)) },
+            Err((length, end)) => Reading { length, is_drained, end: Some(ReadEnd::Tls(end)) },
         }
     }
 
@@ -185,18 +211,24 @@ impl Session {
         greeter: Greeter<'_>,
         mut cipher: &[u8],
         into: &mut [u8],
-    ) -> Result<(usize, bool), (usize, rustls::Error)> {
+    ) -> Result<(usize, bool), (usize, Box<TlsEnd>)> {
         let mut length = 0;
         if let Self::Hello(acceptor) = self {
+            let first = cipher;
             match greeter.accept(socket, acceptor, &mut cipher) {
                 Ok(Some(tls)) => *self = Self::Tls(tls),
                 Ok(None) => return Ok((0, false)),
-                Err(error) => return Err((0, error)),
+                Err(mut end) => {
+                    let is_foreign =
+                        matches!(end.error, Error::InvalidMessage(InvalidMessage::InvalidContentType));
+                    end.foreign = is_foreign.then(|| Foreign::of(first));
+                    return Err((0, end));
+                }
             }
         }
         let Self::Tls(tls) = self else { return Ok((0, false)) };
         loop {
-            let state = tls.process_new_packets().map_err(|error| (length, error))?;
+            let state = tls.process_new_packets().map_err(|error| (length, error.into()))?;
             let mut reader = tls.reader();
             while let Some(free) = into.get_mut(length..).filter(|free| !free.is_empty()) {
                 match reader.read(free) {
@@ -213,7 +245,7 @@ impl Session {
             // Takes up to 4 KiB at a time; fails only when what it took before was not processed.
             let took = tls.read_tls(&mut cipher).unwrap_or_default();
             if took == 0 {
-                return Err((length, rustls::Error::General("a record is too long".to_owned())));
+                return Err((length, Error::General("a record is too long".to_owned()).into()));
             }
         }
     }
@@ -238,20 +270,24 @@ impl Greeter<'_> {
         mut socket: &TcpStream,
         acceptor: &mut Acceptor,
         cipher: &mut &[u8],
-    ) -> Result<Option<Box<ServerConnection>>, rustls::Error> {
-        let mut alert = |(error, mut alert): (rustls::Error, AcceptedAlert)| {
+    ) -> Result<Option<Box<ServerConnection>>, Box<TlsEnd>> {
+        let mut alert = |(error, mut alert): (Error, AcceptedAlert)| -> Box<TlsEnd> {
             // Nothing was sent before it, so there is room for these seven bytes.
             let _ = alert.write_all(&mut socket);
-            error
+            error.into()
         };
         while !cipher.is_empty() {
             let took = acceptor.read_tls(cipher).unwrap_or_default();
             if took == 0 {
-                return Err(rustls::Error::General("the first message is too long".to_owned()));
+                return Err(Error::General("the first message is too long".to_owned()).into());
             }
             if let Some(accepted) = acceptor.accept().map_err(&mut alert)? {
-                let config = self.config(&accepted.client_hello())?;
-                let mut tls = accepted.into_connection(config).map_err(alert)?;
+                let hello = accepted.client_hello();
+                let (config, sni) = (self.config(&hello), hello.server_name().map(Into::into));
+                let begun = config
+                    .map_err(Into::into)
+                    .and_then(|config| accepted.into_connection(config).map_err(&mut alert));
+                let mut tls = begun.map_err(|end| Box::new(TlsEnd { sni, ..*end }))?;
                 // What waits is bounded where it is encrypted.
                 tls.set_buffer_limit(None);
                 return Ok(Some(Box::new(tls)));
@@ -260,8 +296,8 @@ impl Greeter<'_> {
         Ok(None)
     }
 
-    fn config(self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, rustls::Error> {
-        let configs = self.configs.ok_or_else(|| rustls::Error::General("no certificate".to_owned()))?;
+    fn config(self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Error> {
+        let configs = self.configs.ok_or_else(|| Error::General("no certificate".to_owned()))?;
         Ok(match Purpose::of(hello) {
             // Refused there, with the alert that says why (RFC 7301 §3.2).
             Purpose::Web if !self.has_fallback => &configs.turn,

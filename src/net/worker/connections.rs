@@ -273,9 +273,9 @@ impl<C: Core> Engine<C> {
     /// Why a connection ends that cannot be read from any more; says so where TLS is the reason.
     fn judge_read_end(&mut self, now: Now, place: u32, end: ReadEnd) -> End {
         let Some(connection) = self.sockets.streams.connection(place) else { return End::Broken };
-        let (end, failure) = match &end {
-            ReadEnd::Tls(error) => (End::Tls, TlsFailure::Protocol(error)),
-            ReadEnd::Closed if connection.is_handshake() => (End::Tls, TlsFailure::HungUp),
+        let (failure, refused) = match &end {
+            ReadEnd::Tls(failed) => (failed.failure(), failed.sni()),
+            ReadEnd::Closed if connection.is_handshake() => (TlsFailure::HungUp, None),
             ReadEnd::Closed => return End::Closed,
             ReadEnd::Broken => return End::Broken,
             ReadEnd::Announcement(error) => {
@@ -289,9 +289,9 @@ impl<C: Core> Engine<C> {
                 return End::Refused;
             }
         };
-        let (client, sni) = (connection.client().client(), connection.sni());
+        let (client, sni) = (connection.client().client(), connection.sni().or(refused));
         (self.observer)(Report::Tls { client, sni, failure });
-        end
+        End::Tls
     }
 
     /// Closes a connection, and with it what its client held.

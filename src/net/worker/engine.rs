@@ -71,8 +71,8 @@ const LISTENER_TURN: usize = 32;
 const RELAY_TURN: usize = 8;
 /// The same where a message can be a run of many datagrams.
 const RUNS_TURN: usize = 2;
-/// Datagrams of a run that cost about as much as a single one.
-const JOINED_PER_SINGLE: usize = 4;
+/// Datagrams of a run that cost no more than a single one.
+const JOINED_PER_SINGLE: usize = 2;
 /// Receive calls that may fail in one turn: an ICMP error is reported by one and gone with it.
 const RECEIVE_ATTEMPTS: usize = 3;
 /// Error reports read from one socket in one turn.

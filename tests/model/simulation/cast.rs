@@ -282,5 +282,6 @@ pub fn policy(policy: usize) -> PeerPolicy {
         relay_ports: RELAY_PORTS,
         host_addresses: [RELAY_V4, RELAY_V6, "203.0.113.9"].map(|ip| ip.parse().unwrap()).to_vec(),
         services: Peers::new().services,
+        datagram_services: Peers::new().services,
     })
 }
