@@ -1,7 +1,8 @@
 //! Connect: opens a TCP connection to a peer (RFC 6062 §5.2).
 
 use super::Family;
-use super::answer::{Proof, Sink};
+use super::answer::Sink;
+use super::auth::Authenticated;
 use super::connection::{BIND_TIMEOUT, CONNECT_TIMEOUT, State, Waiting};
 use super::connection_id::ConnectionId;
 use super::event::Event;
@@ -41,7 +42,8 @@ impl Relay {
             let (refusal, denial) = (Refusal::InsufficientCapacity, Denial::Connections);
             return self.refuse_for(request, &authenticated, refusal, denial, out);
         }
-        let waiting = Waiting { addressee: request.addressee, seal: authenticated.seal };
+        let Authenticated { key, seal, .. } = authenticated;
+        let waiting = Waiting { addressee: request.addressee, key, seal };
         let state = State::Connecting { request: waiting, until: now.mono.after(CONNECT_TIMEOUT) };
         if let Some(connection) = self.add_connection(id, peer, state) {
             out(Output::ConnectPeer { connection, relay: RelayId { allocation: id, family }, peer });
@@ -64,23 +66,23 @@ impl Relay {
             }
             return;
         };
-        let State::Connecting { request, .. } = connection.state else { return };
+        let State::Connecting { request, .. } = &connection.state else { return };
         match result {
             Ok(()) => {
+                let request = request.clone();
                 connection.state = State::Pending { until: now.mono.after(BIND_TIMEOUT) };
-                let Some(allocation) = self.table.get(id) else { return };
                 self.counters.successes += 1;
-                let proof = Proof::Key(&allocation.key, request.seal);
-                request
-                    .addressee
-                    .succeed(proof, out, |writer| writer.number(AttributeType::CONNECTION_ID, name.0));
+                request.addressee.succeed(request.proof(), out, |writer| {
+                    writer.number(AttributeType::CONNECTION_ID, name.0)
+                });
                 self.schedule(id);
             }
             Err(ConnectError::Failed) => self.connect_failed(name, Refusal::ConnectionFailed, out),
             Err(ConnectError::NoCapacity) => {
+                let method = request.addressee.header.method;
                 if let Some(allocation) = self.table.get(id) {
                     let (client, user) = (allocation.client, Some(allocation.user.name()));
-                    let (method, denial) = (request.addressee.header.method, Denial::NoPort);
+                    let denial = Denial::NoPort;
                     out(Output::Event(Event::Refused { client, user, method, denial, peer: None }));
                 }
                 self.connect_failed(name, Refusal::InsufficientCapacity, out);

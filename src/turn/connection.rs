@@ -14,6 +14,7 @@ use super::output::{AllocationId, Output};
 use super::refusal::Refusal;
 use super::relay::Relay;
 use super::time::{Millis, Now};
+use crate::auth::Key;
 
 /// RFC 6062 §5.2: at least 30 seconds to connect.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,10 +46,18 @@ pub(super) enum State {
 }
 
 /// A Connect request that waits for its peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) addressee: Addressee,
+    /// What it was made with; later requests may come with another.
+    pub(super) key: Key,
     pub(super) seal: Seal,
+}
+
+impl Waiting {
+    pub(super) fn proof(&self) -> Proof<'_> {
+        Proof::Key(&self.key, self.seal)
+    }
 }
 
 /// Finds connections by what the driver and clients call them.
@@ -229,8 +238,7 @@ impl Relay {
                 State::Connecting { request, .. } => {
                     if let Some(refusal) = refusal {
                         self.counters.refusals += 1;
-                        let proof = Proof::Key(&allocation.key, request.seal);
-                        request.addressee.refuse(refusal, proof, out, |writer| writer);
+                        request.addressee.refuse(refusal, request.proof(), out, |writer| writer);
                     }
                 }
                 State::Pending { .. } => {}

@@ -94,6 +94,8 @@ const ANSWERS: &[(u16, &[u16])] = &[
     (0x004, &[0, 400, 401, 420, 437, 438, 441, 443]),
     (0x008, &[0, 400, 401, 403, 420, 437, 438, 441, 443, 508]),
     (0x009, &[0, 400, 401, 403, 420, 437, 438, 441, 443, 508]),
+    (0x00A, &[0, 400, 401, 403, 420, 437, 438, 441, 443, 446, 447, 508]),
+    (0x00B, &[0, 400, 401, 420, 437, 438, 441]),
 ];
 
 const DEEDS: &[&str] = &[
@@ -102,7 +104,13 @@ const DEEDS: &[&str] = &[
     "channel data down",
     "channel down",
     "channel up",
+    "connect",
+    "connected too late",
+    "connection attempt",
     "connection closed",
+    "peer accepted",
+    "peer closed",
+    "splice",
     "data indication",
     "dual allocation",
     "half of a dual allocation",

@@ -213,6 +213,19 @@ fn answers_come_in_the_order_of_the_peers() {
     }
 }
 
+/// RFC 8489 §9.2.4: an answer is sealed with what its own request was made with, although a later one came with another
+/// key.
+#[test]
+fn an_answer_has_the_key_of_its_request() {
+    let (mut rig, mut alice, _) = allocated();
+    let old = alice.clone();
+    let connection = rig.ask_to_connect(&mut alice, addr(PEER));
+    let mut newer = alice.with_scheme(Scheme::Sha256);
+    assert_eq!(rig.call(&mut newer, Method::REFRESH, &[]).code(), 0);
+    let answer = Answer::parse(&rig.connected(connection).only_to_client());
+    assert_eq!(answer.proof(&old.key()), Some(old.scheme.answered_with()));
+}
+
 /// R04: connections of an allocation are limited, incoming and outgoing together; one that ends makes room.
 #[test]
 fn r04_connections_of_an_allocation_are_limited() {

@@ -104,7 +104,7 @@ impl Datagrams<'_> {
 
     pub fn allocate(&mut self, memory: &Memory) -> Vec<u8> {
         let transport = match self.random.below(24) {
-            23 => Some(vec![6, 0, 0, 0]),
+            18..21 | 23 => Some(vec![6, 0, 0, 0]),
             22 => Some(vec![17]),
             21 => None,
             _ => Some(vec![17, 0, 0, 0]),
@@ -168,6 +168,27 @@ impl Datagrams<'_> {
             list.push(Value(A::XOR_PEER_ADDRESS, vec![0, 1, 2]));
         }
         self.request(Method::CREATE_PERMISSION, list, memory)
+    }
+
+    pub fn connect(&mut self, memory: &Memory) -> Vec<u8> {
+        let mut list = Vec::new();
+        match self.random.below(32) {
+            30 => {}
+            31 => list.push(Value(A::XOR_PEER_ADDRESS, vec![0, 1, 2])),
+            _ => list.push(Xored(A::XOR_PEER_ADDRESS, self.peer())),
+        }
+        self.request(Method::CONNECT, list, memory)
+    }
+
+    pub fn connection_bind(&mut self, connection: u32, memory: &Memory) -> Vec<u8> {
+        let id = connection.to_be_bytes();
+        let list = match self.random.below(32) {
+            29 => Vec::new(),
+            30 => vec![Value(A::CONNECTION_ID, id[..3].to_vec())],
+            31 => vec![Value(A::CONNECTION_ID, self.random.array::<4>().to_vec())],
+            _ => vec![Value(A::CONNECTION_ID, id.to_vec())],
+        };
+        self.request(Method::CONNECTION_BIND, list, memory)
     }
 
     pub fn channel_bind(&mut self, memory: &Memory) -> Vec<u8> {

@@ -21,7 +21,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use turnbridge::turn::{FiveTuple, Icmp, Input, Millis, Now, Parts, Quota, Relay, RelayId, RelayNumber};
+use turnbridge::turn::{
+    ConnectError, ConnectionId, FiveTuple, Icmp, Input, Millis, Now, Parts, Quota, Relay, RelayId,
+    RelayNumber,
+};
 
 use cast::{Cast, Directory, EPOCH};
 use datagrams::{Datagrams, Memory};
@@ -48,6 +51,8 @@ pub struct Simulation {
     memories: Vec<Memory>,
     /// Datagrams that were sent lately, to be sent again, or by somebody else.
     sent: VecDeque<(usize, Vec<u8>)>,
+    /// Connections that the driver was asked for and has not told of, the latest of them.
+    connecting: Vec<ConnectionId>,
     steps: u64,
     trail: VecDeque<String>,
     peers: Vec<IpAddr>,
@@ -92,6 +97,7 @@ impl Simulation {
             is_lazy,
             memories,
             sent: VecDeque::new(),
+            connecting: Vec::new(),
             steps: 0,
             trail: VecDeque::new(),
             peers,
@@ -113,11 +119,13 @@ impl Simulation {
         self.steps += 1;
         match self.random.below(256) {
             0..100 => self.client_sends(),
-            100..160 => self.relayed(),
+            100..150 => self.relayed(),
+            150..160 => self.connections(),
             160..206 => self.peer_sends(),
-            206..212 => self.unreachable(),
+            206..209 => self.unreachable(),
+            209..212 => self.reopened(),
             212..222 => self.relays_talk(),
-            222..225 => self.reopened(),
+            222..225 => self.connections(),
             225 => self.disconnect(),
             226..248 => self.pass_time(),
             248..253 if !self.is_lazy || self.random.once_in(8) => self.expire(),
@@ -162,6 +170,8 @@ impl Simulation {
         let [up, down] = [counters.up, counters.down].map(|flow| (flow.packets, flow.bytes));
         let total = self.model.total;
         assert_eq!([up, down], [total.up, total.down].map(|flow| (flow.packets, flow.bytes)), "totals");
+        let connections: usize = self.model.allocations.iter().map(|own| own.connections.len()).sum();
+        assert_eq!(self.relay.connections(), connections, "connections");
         if held == 0 {
             assert!(self.network.open.is_empty(), "open without an allocation: {:?}", self.network.open);
             assert_eq!(self.quota.holders(), (0, 0));
@@ -302,6 +312,12 @@ impl Simulation {
                     self.network.waiting.push(Waiting { relay: *relay, port: *port });
                 }
                 Owned::ToPeer { relay, peer, bytes, .. } => self.network.carry(*relay, *peer, bytes),
+                Owned::ConnectPeer { connection, .. } => {
+                    self.connecting.push(*connection);
+                    if self.connecting.len() > 8 {
+                        self.connecting.remove(0);
+                    }
+                }
                 _ => {}
             }
         }
@@ -342,6 +358,109 @@ impl Simulation {
         }
         let client = *self.random.pick(&some);
         self.hang_up(client);
+    }
+
+    /// Something happens around the peers of TCP allocations.
+    fn connections(&mut self) {
+        let all: Vec<_> =
+            self.model.allocations.iter().flat_map(|own| &own.connections).map(|it| it.id).collect();
+        let connecting: Vec<_> = self.connecting.clone();
+        match self.random.below(10) {
+            0..3 => self.asks_for_a_connection(),
+            3..5 if !connecting.is_empty() => {
+                let id = *self.random.pick(&connecting);
+                // Sometimes it is told twice.
+                if !self.random.once_in(8) {
+                    self.connecting.retain(|other| *other != id);
+                }
+                self.connected(id);
+            }
+            3..7 => self.accepted(),
+            7..9 if !all.is_empty() => {
+                // The latest is pending most likely.
+                let id = if self.random.once_in(2) { all[all.len() - 1] } else { *self.random.pick(&all) };
+                self.binds(id);
+            }
+            _ if !all.is_empty() => {
+                let id = *self.random.pick(&all);
+                self.note(|| format!("the peer of {id:?} is gone"));
+                let mut out = Outputs::default();
+                let input = Input::PeerGone { connection: id };
+                self.relay.handle(self.at(), input, &mut |output| out.push(output));
+                self.model.peer_gone(self.now.mono, id, &mut out, &mut self.network);
+            }
+            _ => {}
+        }
+    }
+
+    fn asks_for_a_connection(&mut self) {
+        let owners: Vec<_> =
+            self.model.allocations.iter().filter(|own| own.is_tcp).map(|own| own.client).collect();
+        let at = match owners.is_empty() {
+            true => self.some_client(),
+            false => {
+                let owner = *self.random.pick(&owners);
+                self.cast.clients.iter().position(|client| *client == owner).unwrap()
+            }
+        };
+        let memory = self.memories[at].clone();
+        let mut write = Datagrams {
+            random: &mut self.random,
+            cast: &self.cast,
+            tokens: &self.network.tokens,
+            peers: &self.peers,
+            made_by: None,
+        };
+        let bytes = write.connect(&memory);
+        self.deliver(at, bytes);
+    }
+
+    /// A client, mostly one over a stream and of the right user, wants to carry the data of a connection.
+    fn binds(&mut self, id: ConnectionId) {
+        let streams: Vec<_> =
+            (0..self.cast.clients.len()).filter(|at| self.cast.clients[*at].is_stream()).collect();
+        let at = if self.random.once_in(8) { self.some_client() } else { *self.random.pick(&streams) };
+        let owner = self.model.allocations.iter().find(|own| own.connections.iter().any(|it| it.id == id));
+        let user = owner.map(|owner| owner.user.clone());
+        let account = self.cast.accounts.iter().position(|account| Some(&account.name) == user.as_ref());
+        let mut memory = self.memories[at].clone();
+        memory.account = match account {
+            Some(account) if !self.random.once_in(3) => account,
+            // Those that are always good.
+            _ => self.random.below(2),
+        };
+        let mut write = Datagrams {
+            random: &mut self.random,
+            cast: &self.cast,
+            tokens: &self.network.tokens,
+            peers: &self.peers,
+            made_by: None,
+        };
+        let bytes = write.connection_bind(id.0, &memory);
+        self.deliver(at, bytes);
+    }
+
+    fn connected(&mut self, connection: ConnectionId) {
+        let result = match self.random.below(6) {
+            0..4 => Ok(()),
+            4 => Err(ConnectError::Failed),
+            _ => Err(ConnectError::NoCapacity),
+        };
+        self.note(|| format!("{connection:?} is connected: {result:?}"));
+        let mut out = Outputs::default();
+        let input = Input::PeerConnected { connection, result };
+        self.relay.handle(self.at(), input, &mut |output| out.push(output));
+        self.model.peer_connected(self.now.mono, connection, result, &mut out, &mut self.network);
+    }
+
+    fn accepted(&mut self) {
+        let Some(relay) = self.some_relay() else { return };
+        let peer = self.some_peer(relay);
+        self.note(|| format!("{peer} connects to {relay:?}"));
+        let mut out = Outputs::default();
+        let input = Input::PeerAccepted { relay, peer };
+        self.relay.handle(self.at(), input, &mut |output| out.push(output));
+        self.model.peer_accepted(self.now.mono, relay, peer, &mut out, &mut self.network);
     }
 
     fn hang_up(&mut self, client: FiveTuple) {

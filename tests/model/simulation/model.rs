@@ -6,6 +6,7 @@
 mod allocate;
 mod attributes;
 mod binding;
+mod connections;
 mod credentials;
 mod relaying;
 mod requests;
@@ -17,13 +18,14 @@ use turnbridge::auth::{Key, PasswordAlgorithm};
 use turnbridge::turn::{
     AllocationId, Family, FiveTuple, OpenError, OpenedRelay, PortRequest, RelayId, Traffic,
 };
-use turnbridge::wire::{AttributeType, Class, Integrity, Message};
+use turnbridge::wire::{AttributeType, Class, Integrity, Message, Method};
 
 use super::cast::{Cast, Peers, Verdict};
 use super::network::Network;
 use super::outputs::{Channel, Outputs, Owned};
 use super::rules::{Bucket, Rules};
 use super::seen::Seen;
+pub use connections::Connection;
 use credentials::Nonces;
 
 /// One moment: milliseconds on the clock that never jumps, and Unix seconds on the one that does.
@@ -51,6 +53,8 @@ pub struct Model {
     released: Vec<RelayId>,
     /// Allocations of which the core closed the last socket, whose end it must report.
     ended: Vec<Owned>,
+    /// The client whose connection is closed just now, so that nobody can answer it.
+    gone: Option<FiveTuple>,
 }
 
 #[derive(Debug)]
@@ -74,6 +78,9 @@ pub struct Allocation {
     pub channels: Vec<(u16, SocketAddr, u64)>,
     pub traffic: Traffic,
     pub buckets: Option<[Bucket; 2]>,
+    /// Whether it is for connections and not for datagrams.
+    pub is_tcp: bool,
+    pub connections: Vec<Connection>,
 }
 
 /// A relay address and when it is over.
@@ -161,6 +168,7 @@ impl Model {
             seen: Seen::default(),
             released: Vec::new(),
             ended: Vec::new(),
+            gone: None,
         }
     }
 
@@ -191,8 +199,11 @@ impl Model {
                 Owned::ToClient { bytes, .. } if bytes[0] >= 0x40 => self.seen.deed("channel data down"),
                 Owned::ToClient { bytes, .. } => match Message::parse(bytes) {
                     Ok(message) if message.header().class == Class::Indication => {
-                        let is_data = message.has(AttributeType::DATA);
-                        self.seen.deed(if is_data { "data indication" } else { "icmp indication" });
+                        self.seen.deed(match message.header().method {
+                            Method::CONNECTION_ATTEMPT => "connection attempt",
+                            _ if message.has(AttributeType::DATA) => "data indication",
+                            _ => "icmp indication",
+                        });
                     }
                     Ok(message) => {
                         let code = message.get(AttributeType::ERROR_CODE);
@@ -208,6 +219,10 @@ impl Model {
                     Err(error) => panic!("{error:?} in {bytes:?}"),
                 },
                 Owned::CloseClient { .. } => self.seen.deed("connection closed"),
+                Owned::ConnectPeer { .. } => self.seen.deed("connect"),
+                Owned::KeepPeer { .. } => self.seen.deed("peer accepted"),
+                Owned::ClosePeer { .. } => self.seen.deed("peer closed"),
+                Owned::Splice { .. } => self.seen.deed("splice"),
                 Owned::ToPeer { dont_fragment: true, .. } => self.seen.deed("up, unfragmented"),
                 Owned::ToPeer { .. } => self.seen.deed("up"),
                 Owned::OpenRelay { port: PortRequest::Reserved(_), .. } => self.seen.deed("token presented"),
@@ -242,6 +257,7 @@ impl Model {
             allocation.permissions.retain(|(ip, _)| peers.verdict(policy, *ip) != Verdict::Denied);
             allocation.channels.retain(|(_, peer, _)| peers.allows(policy, *peer));
         }
+        self.end_forbidden_connections(now, out);
         self.finish(now, out, network);
         self.up.iter().for_each(|channel| {
             assert!(peers_allow(&self.peers, policy, channel.peer), "{channel:?} is forbidden, and still up");
@@ -254,6 +270,8 @@ impl Model {
         self.finish(now, out, network);
         for allocation in &self.allocations {
             let over = allocation.relays.iter().flatten().find(|relay| relay.until <= now);
+            assert!(over.is_none(), "{over:?} is over and not closed");
+            let over = allocation.connections.iter().find(|connection| connection.is_over(now));
             assert!(over.is_none(), "{over:?} is over and not closed");
         }
         let dead = self.up.iter().find(|channel| !self.is_up(channel, now));
@@ -270,10 +288,13 @@ impl Model {
     /// A connection is closed: what was allocated over it ends.
     pub fn disconnected(&mut self, now: u64, client: FiveTuple, out: &mut Outputs, network: &mut Network) {
         self.see(out);
+        self.data_disconnected(client, out);
         if self.allocations.iter().any(|allocation| allocation.client == client) {
             self.seen.deed("allocation without a connection");
         }
+        self.gone = Some(client);
         self.end_all(|allocation| allocation.client == client, now, out, network);
+        self.gone = None;
         assert!(self.allocations.iter().all(|allocation| allocation.client != client));
     }
 
@@ -306,6 +327,7 @@ impl Model {
         if out.list.is_empty() {
             return;
         }
+        self.settle_connections(now, out);
         loop {
             let over = |relay: RelayId| {
                 let mut relays = self.allocations.iter().flat_map(|a| a.relays.iter().flatten());
@@ -317,6 +339,7 @@ impl Model {
             });
             let Some(relay) = closed else { break };
             network.close(relay);
+            self.end_connections_of(relay, out);
             self.forget(relay);
         }
         while let Some(down) = out.take_first(|output| match output {

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use turnbridge::turn::{AllocationId, Event, FiveTuple, Output, PortRequest, RelayId, Traffic};
+use turnbridge::turn::{
+    AllocationId, ConnectionId, Event, FiveTuple, Output, PortRequest, RelayId, RelayTransport, Traffic,
+};
 use turnbridge::wire::{Class, Message};
 
 /// An [`Output`] that owns what it tells. What nobody checks is left out.
@@ -10,8 +12,12 @@ use turnbridge::wire::{Class, Message};
 pub enum Owned {
     ToClient { client: FiveTuple, bytes: Vec<u8> },
     CloseClient { client: FiveTuple },
+    ConnectPeer { connection: ConnectionId, relay: RelayId, peer: SocketAddr },
+    KeepPeer { connection: ConnectionId },
+    ClosePeer { connection: ConnectionId },
+    Splice { client: FiveTuple, connection: ConnectionId },
     ToPeer { relay: RelayId, peer: SocketAddr, bytes: Vec<u8>, dont_fragment: bool },
-    OpenRelay { relay: RelayId, client: FiveTuple, port: PortRequest },
+    OpenRelay { relay: RelayId, client: FiveTuple, port: PortRequest, transport: RelayTransport },
     CloseRelay { relay: RelayId },
     ChannelUp(Channel),
     ChannelDown(Channel),
@@ -81,7 +87,9 @@ impl Owned {
             Output::ToPeer { relay, peer, bytes, dont_fragment } => {
                 Self::ToPeer { relay, peer, bytes: bytes.to_vec(), dont_fragment }
             }
-            Output::OpenRelay { relay, client, port, .. } => Self::OpenRelay { relay, client, port },
+            Output::OpenRelay { relay, client, port, transport } => {
+                Self::OpenRelay { relay, client, port, transport }
+            }
             Output::CloseRelay { relay } => Self::CloseRelay { relay },
             Output::ChannelUp { relay, client, channel, peer } => {
                 Self::ChannelUp(Channel { relay, client, number: channel.get(), peer })
@@ -96,12 +104,11 @@ impl Owned {
             Output::Event(Event::Ended { allocation, client, user, traffic, .. }) => {
                 Self::Ended { allocation, client, user: user.to_owned(), traffic }
             }
-            // There are no TCP allocations to have connections.
-            Output::HandOver { .. }
-            | Output::ConnectPeer { .. }
-            | Output::KeepPeer { .. }
-            | Output::ClosePeer { .. }
-            | Output::Splice { .. } => panic!("{output:?}"),
+            Output::ConnectPeer { connection, relay, peer } => Self::ConnectPeer { connection, relay, peer },
+            Output::KeepPeer { connection } => Self::KeepPeer { connection },
+            Output::ClosePeer { connection } => Self::ClosePeer { connection },
+            Output::Splice { client, connection } => Self::Splice { client, connection },
+            Output::HandOver { .. } => panic!("there is nobody to hand it to: {output:?}"),
             // What a refusal says to operators is not the client's business, which is what is modelled.
             Output::Event(Event::Refused { .. }) => return None,
         })

@@ -21,6 +21,8 @@ pub struct Rules {
     pub nonce_lifetime: u64,
     pub permissions: usize,
     pub channels: usize,
+    /// Connections to peers of one allocation; without any there are no TCP allocations.
+    pub connections: usize,
     pub limits: AllocationLimits,
     pub own_rate: Option<Rate>,
     pub total_rate: Option<Rate>,
@@ -68,6 +70,7 @@ impl Rules {
             nonce_lifetime: *random.pick(&[600, 600, 60]),
             permissions: *random.pick(&[100, 5, 2]),
             channels: *random.pick(&[100, 5, 2]),
+            connections: *random.pick(&[100, 3, 3, 0]),
             limits: AllocationLimits {
                 per_user: *random.pick(&[100, 3, 1]),
                 per_address: *random.pick(&[100, 3, 2]),
@@ -95,7 +98,7 @@ impl Rules {
             allocations: self.limits,
             permissions_per_allocation: self.permissions,
             channels_per_allocation: self.channels,
-            connections_per_allocation: 0,
+            connections_per_allocation: self.connections,
             bandwidth_per_allocation: self.own_rate,
             bandwidth: self.total_rate,
             challenge_budget: self.challenges.unwrap_or(plenty),

@@ -1,6 +1,8 @@
 //! Allocate (RFC 8656 §7.2).
 
-use turnbridge::turn::{FiveTuple, OpenError, OpenedRelay, PortRequest, RelayId, ReservationToken};
+use turnbridge::turn::{
+    FiveTuple, OpenError, OpenedRelay, PortRequest, RelayId, RelayTransport, ReservationToken,
+};
 use turnbridge::wire::{AttributeType, Message, Method, decode_xor_address};
 
 use super::super::cast::{is_tunnel, source};
@@ -43,6 +45,10 @@ impl Model {
         }
         let mut codes = Vec::new();
         let wanted = Wanted::read(client, request, &mut codes);
+        let is_tcp = matches!(request.get(A::REQUESTED_TRANSPORT), Some([6, _, _, _]));
+        if is_tcp && self.rules.connections == 0 {
+            codes.push(442);
+        }
         if is_tunnel(client) {
             codes.push(403);
         }
@@ -77,6 +83,7 @@ impl Model {
         wanted: &Wanted,
         out: &mut Outputs,
     ) {
+        let is_tcp = matches!(request.get(A::REQUESTED_TRANSPORT), Some([6, _, _, _]));
         let mut asked = [None; 2];
         let mut id = None;
         for v6 in [false, true] {
@@ -84,9 +91,9 @@ impl Model {
                 continue;
             }
             let relay = out.take_first(|output| match output {
-                Owned::OpenRelay { relay, client: to, port } => {
+                Owned::OpenRelay { relay, client: to, port, transport } => {
                     let fits = *to == client && relay.family == family_of(v6) && *port == wanted.port;
-                    fits.then_some(*relay)
+                    (fits && (*transport == RelayTransport::Tcp) == is_tcp).then_some(*relay)
                 }
                 _ => None,
             });
@@ -118,6 +125,8 @@ impl Model {
             permissions: Vec::new(),
             channels: Vec::new(),
             traffic: Default::default(),
+            is_tcp,
+            connections: Vec::new(),
             buckets: self.rules.own_rate.map(|rate| [Bucket::full(rate, now.mono); 2]),
         });
     }
@@ -228,7 +237,9 @@ impl Wanted {
             Some([6, _, _, _]) => {
                 let of_datagrams = [A::DONT_FRAGMENT, A::EVEN_PORT, A::RESERVATION_TOKEN];
                 let is_mixed = !client.is_stream() || of_datagrams.iter().any(|kind| request.has(*kind));
-                codes.push(if is_mixed { 400 } else { 442 });
+                if is_mixed {
+                    codes.push(400);
+                }
             }
             Some(value) if value.len() == 4 => codes.push(442),
             Some(_) | None => codes.push(400),

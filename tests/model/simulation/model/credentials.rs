@@ -89,7 +89,7 @@ impl Model {
         let codes = match self.judge(now, client, request) {
             Ok((proven, freshness)) => {
                 if freshness == Freshness::Fresh || !self.is_called_stale(client, request, out) {
-                    self.take_over(now, client, &proven);
+                    self.take_over(now, client, request, &proven);
                     return Some(proven);
                 }
                 vec![438]
@@ -147,7 +147,7 @@ impl Model {
         algorithm: PasswordAlgorithm,
     ) -> Option<(String, String, Option<u64>, Key)> {
         let cast = self.cast.clone();
-        let owner = self.of_client(client, now.mono);
+        let owner = self.subject(client, request, now.mono);
         let name = match (request.get(AttributeType::USERNAME), request.get(AttributeType::USERHASH)) {
             (Some(name), _) => name.to_vec(),
             (None, hash) => {
@@ -180,8 +180,8 @@ impl Model {
     }
 
     /// An owner may come with another of its keys; from then on that is the one it is known by.
-    fn take_over(&mut self, now: Moment, client: FiveTuple, proven: &Proven) {
-        if let Some(owner) = self.of_client(client, now.mono)
+    fn take_over(&mut self, now: Moment, client: FiveTuple, request: &Message<'_>, proven: &Proven) {
+        if let Some(owner) = self.subject(client, request, now.mono)
             && owner.user == proven.name
         {
             if owner.key != proven.key || owner.algorithm != proven.algorithm {

@@ -60,7 +60,7 @@ impl Model {
     ) {
         let allowed = self.peers.allows(self.rules.policy, peer);
         let Some(allocation) = self.of_client(client, now) else { return };
-        if !allowed || !allocation.is_permitted(peer.ip(), now) {
+        if allocation.is_tcp || !allowed || !allocation.is_permitted(peer.ip(), now) {
             return;
         }
         let relay = allocation.relay(peer.ip(), now).unwrap().id;
@@ -143,7 +143,8 @@ impl Model {
     /// The client that may hear from this peer through this relay socket.
     fn client_for(&self, now: u64, relay: RelayId, peer: SocketAddr) -> Option<FiveTuple> {
         let allocation = self.allocations.iter().find(|allocation| {
-            allocation.relays.iter().flatten().any(|own| own.id == relay && now < own.until)
+            !allocation.is_tcp
+                && allocation.relays.iter().flatten().any(|own| own.id == relay && now < own.until)
         })?;
         let fits = relay.family == family_of(peer.is_ipv6()) && allocation.is_permitted(peer.ip(), now);
         fits.then_some(allocation.client)

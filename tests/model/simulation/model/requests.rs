@@ -16,7 +16,8 @@ use AttributeType as A;
 impl Model {
     pub(super) fn stun(&mut self, now: Moment, client: FiveTuple, bytes: &[u8], out: &mut Outputs) {
         let Ok(message) = Message::parse(bytes) else { return };
-        if is_forged(client) {
+        // What is bound to a peer speaks no TURN (RFC 6062 §3).
+        if is_forged(client) || self.is_bound(client) {
             return;
         }
         let header = message.header();
@@ -76,27 +77,12 @@ impl Model {
         } else if request.header().method == Method::REFRESH {
             self.refresh(now, client, request, proven, out);
         } else if request.header().method == Method::CONNECT {
-            refused(client, request, proven, &[437], out);
+            self.connect(now, client, request, proven, out);
         } else if request.header().method == Method::CREATE_PERMISSION {
             self.create_permission(now, client, request, proven, out);
         } else {
             self.channel_bind(now, client, request, proven, out);
         }
-    }
-
-    fn connection_bind(
-        &mut self,
-        now: u64,
-        client: FiveTuple,
-        request: &Message<'_>,
-        proven: &Proven,
-        out: &mut Outputs,
-    ) {
-        if self.is_refused_for_unknown(client, request, proven, out) {
-            return;
-        }
-        let code = if self.of_client(client, now).is_some() { 437 } else { 400 };
-        refused(client, request, proven, &[code], out);
     }
 
     fn refresh(
@@ -189,6 +175,10 @@ impl Model {
         proven: &Proven,
         out: &mut Outputs,
     ) {
+        if self.of_client(client, now).unwrap().is_tcp {
+            refused(client, request, proven, &[437, 400], out);
+            return;
+        }
         let last = if self.rules.old_channels { 0x7FFF } else { 0x4FFF };
         let number = match request.get(A::CHANNEL_NUMBER) {
             Some([high, low, _, _]) => Some(u16::from_be_bytes([*high, *low])),
