@@ -282,12 +282,15 @@ fn stop(workers: Vec<WorkerHandle<Relay>>) {
 /// Raises the limit of open files, and warns if it is lower than what could be needed.
 fn check_open_files(config: &Config) {
     let ports = config.relay.ports.ports();
-    let wanted = u64::from(ports.end() - ports.start()) + 1;
+    let ports = u64::from(ports.end() - ports.start()) + 1;
+    let has_streams = config.listeners.iter().any(|listener| listener.transport.is_stream());
+    let connections = config.limits.streams.connections.filter(|_| has_streams).map_or(0, u64::from);
     match open_files::raise() {
-        Ok(limit) if limit < wanted => tracing::warn!(
+        Ok(limit) if limit < ports + connections => tracing::warn!(
             limit,
-            ports = wanted,
-            "fewer files may be open than there are relay ports; raise LimitNOFILE or ulimit -n"
+            ports,
+            connections,
+            "fewer files may be open than there are relay ports and limits.connections; raise LimitNOFILE or ulimit -n"
         ),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),

@@ -51,6 +51,8 @@ class Browser:
 
     def start(self, command, **options):
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"}
+        # What it leaves behind goes with the rest.
+        environment["TMPDIR"] = str(self.home)
         # It ends with this process, whatever ends that.
         command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
         with open(self.home / "log", "wb") as log:

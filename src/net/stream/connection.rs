@@ -292,6 +292,11 @@ impl Connection {
         let _ = self.write().map(|_| self.socket.shutdown(std::net::Shutdown::Write));
     }
 
+    /// How much of a frame has arrived and been kept.
+    pub(crate) const fn kept(&self) -> usize {
+        self.inbox.len()
+    }
+
     /// Keeps the beginning of a frame until more of it arrives.
     pub(crate) fn keep(&mut self, part: &[u8]) {
         self.inbox.clear();

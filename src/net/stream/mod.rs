@@ -152,8 +152,9 @@ impl Streams {
         let listener = listeners.get(usize::from(connection.client().listener().number()));
         let has_fallback = listener.is_some_and(|listener| listener.fallback().is_some());
         let greeter = Greeter { configs: options.tls.as_ref(), has_fallback };
+        let kept = connection.kept();
         let turn = connection.receive(greeter, cipher, arena, now);
-        counters.stream_bytes_received += turn.bytes.len() as u64;
+        counters.stream_bytes_received += turn.bytes.len().saturating_sub(kept) as u64;
         if connection.has_more_to_say() {
             self.mark_dirty(place);
         }
