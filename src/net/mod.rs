@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod counters;
 pub mod listener;
+mod outbox;
 mod peer;
 pub mod ports;
 mod random;

@@ -76,7 +76,12 @@ impl SocketId {
         }
     }
 
-    /// As a number, for a readiness token or a hash.
+    /// Under which a poll tells of it.
+    pub(crate) const fn token(self) -> mio::Token {
+        mio::Token(self.0 as usize)
+    }
+
+    /// As a number, for a hash.
     pub const fn to_bits(self) -> u32 {
         self.0
     }

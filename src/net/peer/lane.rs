@@ -1,6 +1,6 @@
 //! One direction of a splice.
 
-use crate::net::stream::Outbox;
+use crate::net::outbox::Outbox;
 
 /// Bytes on their way from one side to the other.
 #[derive(Debug, Default)]

@@ -20,7 +20,6 @@ pub(crate) use lane::Lane;
 pub(crate) use socket::{accept, connect, is_exhausted, listen};
 
 use super::socket_id::SocketId;
-use super::worker::token;
 use crate::turn::{ConnectionId, Millis};
 
 /// The peer connections of one worker.
@@ -61,8 +60,6 @@ pub(crate) enum Stage {
     Spliced(u32),
 }
 
-/// Bytes that may be kept for a side that takes no more, before nothing more is read for it.
-pub(crate) const KEPT_MAX: usize = 64 << 10;
 /// Bytes read from a peer in one turn.
 const READ_MAX: usize = 32 << 10;
 /// A stream of which one half is closed ends when nothing passes for this long on the other.
@@ -93,7 +90,7 @@ impl Peers {
             None => u32::try_from(self.peers.len()).map_err(|_| io::ErrorKind::OutOfMemory)?,
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut socket, token(SocketId::peer(place)), interest)?;
+        registry.register(&mut socket, SocketId::peer(place).token(), interest)?;
         let (up, down) = (Lane::default(), Lane::default());
         let peer = Peer { socket, name, stage, up, down, queued: false, wake: None, since: now };
         match self.peers.get_mut(place as usize) {

@@ -7,7 +7,7 @@ use mio::{Interest, Registry};
 
 use super::caps::CapReached;
 use super::connection::{Arrival, Connection, Origin};
-use super::{Counters, Millis, SocketId, Streams, token};
+use super::{Counters, Millis, SocketId, Streams};
 use crate::wire::proxy_protocol::ProxyError;
 
 /// Connections accepted in one turn.
@@ -91,7 +91,7 @@ impl Streams {
     ) -> Option<u32> {
         let place = self.free_place()?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if registry.register(connection.socket(), token(SocketId::connection(place)), interest).is_err() {
+        if registry.register(connection.socket(), SocketId::connection(place).token(), interest).is_err() {
             counters.accept_errors += 1;
             self.free.push(place);
             return None;

@@ -11,7 +11,6 @@ mod caps;
 mod connection;
 mod end;
 mod listener;
-mod outbox;
 mod passage;
 mod passages;
 mod pump;
@@ -31,18 +30,16 @@ pub(crate) use connection::{Connection, Course, STRANGERS_FRAME_MAX, TURN_ROOM, 
 pub use connection::{Patience, Security};
 pub(crate) use end::End;
 pub use listener::{StreamListen, StreamListener, open_stream_listeners};
-pub(crate) use outbox::Outbox;
 pub use passage::{Announce, Fallback};
 pub(crate) use pump::End as PumpEnd;
 pub(crate) use session::ReadEnd;
 use session::{Greeter, READ_MAX};
 
 use super::counters::Counters;
-use super::peer::KEPT_MAX;
+use super::outbox::KEPT_MAX;
 use super::socket_id::SocketId;
 use super::throttle::Throttle;
 use super::tls::TlsConfigs;
-use super::worker::token;
 use crate::turn::{FiveTuple, Millis, Transport};
 use passage::Passage;
 use passages::Passages;
@@ -125,7 +122,7 @@ impl Streams {
     /// Lets the poll tell when somebody connects.
     pub(crate) fn register(&mut self, registry: &Registry) -> io::Result<()> {
         for (listener, number) in self.listeners.iter_mut().zip(0..) {
-            let token = token(SocketId::stream_listener(number));
+            let token = SocketId::stream_listener(number).token();
             registry.register(&mut listener.socket, token, Interest::READABLE)?;
         }
         Ok(())

@@ -12,7 +12,6 @@ use super::pump::{End, Scratch};
 use crate::net::counters::Counters;
 use crate::net::socket_id::SocketId;
 use crate::net::throttle::Throttle;
-use crate::net::worker::token;
 use crate::turn::Millis;
 
 /// The passages of one worker, by the places of the connections they were made of.
@@ -151,5 +150,5 @@ impl Passages {
 
 fn watch(place: u32, passage: &mut Passage, registry: &Registry) -> io::Result<()> {
     let interest = Interest::READABLE | Interest::WRITABLE;
-    registry.register(passage.far(), token(SocketId::far_end(place)), interest)
+    registry.register(passage.far(), SocketId::far_end(place).token(), interest)
 }

@@ -6,8 +6,8 @@ use std::net::{Shutdown, SocketAddr};
 
 use mio::net::TcpStream;
 
-use super::outbox::Outbox;
 use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
+use crate::net::outbox::Outbox;
 
 /// Two connections, each of which gets what the other one sends.
 pub(crate) struct Pump {

@@ -8,7 +8,7 @@ use rustls::server::{AcceptedAlert, Acceptor, ClientHello};
 use rustls::{Error, InvalidMessage, ServerConfig, ServerConnection};
 
 use super::caps::CapReached;
-use super::outbox::Outbox;
+use crate::net::outbox::Outbox;
 use crate::net::tls::{Foreign, Purpose, TlsConfigs, TlsFailure};
 use crate::wire::proxy_protocol::ProxyError;
 use crate::wire::stream::{Next, next_frame};

@@ -9,7 +9,7 @@ use mio::{Interest, Poll};
 
 use super::siblings::Siblings;
 use super::sink::{Sink, Wish};
-use super::{Core, Observer, Readiness, token};
+use super::{Core, Observer, Readiness};
 use crate::net::batch::{Batch, Outlet, Sockets};
 use crate::net::counters::Counters;
 use crate::net::listener::WorkerListeners;
@@ -390,7 +390,7 @@ impl<C: Core> Engine<C> {
     ) {
         let register = |socket: SocketId, descriptor: std::os::fd::BorrowedFd<'_>| {
             let descriptor = descriptor.as_raw_fd();
-            poll.registry().register(&mut SourceFd(&descriptor), token(socket), Interest::READABLE)
+            poll.registry().register(&mut SourceFd(&descriptor), socket.token(), Interest::READABLE)
         };
         let result = self.sockets.relays.open(now.mono, relay, client.client().ip(), wanted, register);
         match result {

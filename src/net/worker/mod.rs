@@ -120,7 +120,7 @@ pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io:
         setup;
     let poll = Poll::new()?;
     for (listener, number) in listeners.iter().zip(0..) {
-        let token = token(SocketId::listener(number));
+        let token = SocketId::listener(number).token();
         let socket = listener.inlet().0.as_raw_fd();
         poll.registry().register(&mut SourceFd(&socket), token, Interest::READABLE)?;
     }
@@ -351,8 +351,4 @@ impl<C: Core> Worker<C> {
         self.engine.flush(&mut batch);
         self.batch = Some(batch);
     }
-}
-
-pub(super) const fn token(socket: SocketId) -> Token {
-    Token(socket.to_bits() as usize)
 }

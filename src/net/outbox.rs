@@ -1,4 +1,7 @@
-//! What waits to be sent to one client.
+//! What waits to be sent over one connection.
+
+/// Bytes that may be kept for a side that takes no more, before nothing more is read for it from the other one.
+pub(crate) const KEPT_MAX: usize = 64 << 10;
 
 /// Bytes in the order they go out.
 #[derive(Debug, Default)]
