@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 
@@ -19,6 +20,7 @@ class Browser:
         """`home` is a directory that does not exist yet, `authority` the certificate (PEM) to trust beside the usual."""
         self.home, self.authority, self.process = Path(home), authority, None
         self.home.mkdir()
+        self.scratch = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
         (self.home / "log").touch()
 
     def __enter__(self):
@@ -51,8 +53,8 @@ class Browser:
 
     def start(self, command, **options):
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8"}
-        # What it leaves behind goes with the rest.
-        environment["TMPDIR"] = str(self.home)
+        # A short path, because there is a socket in it; what the browser leaves behind goes with it.
+        environment["TMPDIR"] = self.scratch.name
         # It ends with this process, whatever ends that.
         command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
         with open(self.home / "log", "wb") as log:
@@ -74,6 +76,7 @@ class Browser:
             except ProcessLookupError:
                 pass
             self.process.wait()
+        self.scratch.cleanup()
 
 
 def literal(value):

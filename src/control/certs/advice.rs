@@ -72,7 +72,8 @@ fn on_end(chain: &[Identity], roots: &Roots) -> Option<String> {
     if chain.len() == 1 {
         return Some(format!(
             "lacks the intermediate certificate \"{}\" that issued it: clients that do not happen to know that one refuse \
-             it, so add it behind the server's own (certbot's fullchain.pem has both)",
+             it, so add it behind the server's own (certbot's fullchain.pem has both), unless it is a root of your own that \
+             they trust",
             last.issuer
         ));
     }
