@@ -337,7 +337,7 @@ impl Default for Limits {
             binding_rate: Limit::At(PerSecond(1000)),
             binding_burst: Count(5000),
             connections: Limit::At(Count(20_000)),
-            connections_per_ip: Limit::At(Count(1000)),
+            connections_per_ip: Limit::At(Count(8192)),
             handshake_timeout: Seconds(10),
             first_request_timeout: Seconds(30),
             idle_timeout: Seconds(600),

@@ -449,7 +449,7 @@ fn what_works_but_is_not_meant_is_warned_of() {
         ),
         (
             "[limits]\nconnections = 10",
-            "limits.connections_per_ip = 1000 is more than limits.connections = 10, so one client address can take all connections",
+            "limits.connections_per_ip = 8192 is more than limits.connections = 10, so one client address can take all connections",
         ),
     ];
     for (text, expected) in cases {
