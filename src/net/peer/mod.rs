@@ -17,7 +17,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry};
 
 pub(crate) use lane::Lane;
-pub(crate) use socket::{accept, connect, is_exhausted, listen};
+pub(crate) use socket::{accept, connect, listen};
 
 use super::socket_id::SocketId;
 use crate::turn::{ConnectionId, Millis};

@@ -8,6 +8,7 @@ use mio::{Interest, Registry};
 use super::caps::CapReached;
 use super::connection::{Arrival, Connection, Origin};
 use super::{Counters, Millis, SocketId, Streams};
+use crate::net::sys::tcp::is_exhausted;
 use crate::wire::proxy_protocol::ProxyError;
 
 /// Connections accepted in one turn.
@@ -47,10 +48,10 @@ impl Streams {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
                     counters.accept_errors += 1;
-                    if is_about_one_connection(&error) {
+                    if !is_exhausted(&error) {
                         continue;
                     }
-                    // Out of descriptors or memory: asking again at once would only keep the core busy.
+                    // Asking again at once would only keep the core busy.
                     listener.starved = true;
                     self.schedule_sweep(now);
                     if let Some(suppressed) = self.starved.pass(now) {
@@ -137,9 +138,4 @@ impl Streams {
             tracing::warn!(%balancer, reason = error.reason(), suppressed, "no good PROXY header from a load balancer");
         }
     }
-}
-
-/// Whether an accept call failed because of the connection it would have returned, so that the next may be fine.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    !matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, Socket};
 
 use super::connection::{Origin, Security};
 use super::passage::Fallback;
 use crate::net::listener::ListenError;
+use crate::net::sys::tcp::{self, Sharing};
 use crate::turn::Transport;
 
 /// Where connections are to be listened for.
@@ -41,9 +42,6 @@ pub struct StreamListener {
 const BACKLOG: i32 = 1024;
 /// Sent data may stay unacknowledged, and a full window closed, for this long before the connection counts as broken.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
-/// A client without traffic is asked whether it is still there after this time, and again as often.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// What the kernel takes before it has sent it, in bytes. Enough for a fast path; what is more waits with us, where
 /// it can be dropped.
 const NOT_SENT_MAX: u32 = 128 << 10;
@@ -92,9 +90,9 @@ pub fn open_stream_listeners(
         // A member of a group could be bound beside those of another program of the same user; this one could not.
         // Also finds a free port where none is named.
         let address =
-            local_address(&bind(listen.address, Sharing::Alone).map_err(failed)?).map_err(failed)?;
+            local_address(&tcp::bind(listen.address, Sharing::Alone).map_err(failed)?).map_err(failed)?;
         for group in &mut groups {
-            let socket = bind(address, Sharing::Group).map_err(failed)?;
+            let socket = tcp::bind(address, Sharing::Group).map_err(failed)?;
             socket.listen(BACKLOG).map_err(failed)?;
             let socket = TcpListener::from_std(socket.into());
             let listen = StreamListen { address, ..listen.clone() };
@@ -102,27 +100,6 @@ pub fn open_stream_listeners(
         }
     }
     Ok(groups)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sharing {
-    Alone,
-    Group,
-}
-
-fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Connections of an earlier process that are still winding down must not keep this one from starting.
-    socket.set_reuse_address(true)?;
-    if sharing == Sharing::Group {
-        socket.set_reuse_port(true)?;
-    }
-    socket.bind(&address.into())?;
-    Ok(socket)
 }
 
 fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
@@ -136,16 +113,9 @@ const fn transport(security: Security) -> Transport {
     }
 }
 
-/// Media cannot wait for the next packet to fill a segment, and a dead client must be noticed.
 fn prepare(socket: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(socket);
-    socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
-    socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(target_os = "linux")]
-    {
-        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-        socket.set_tcp_notsent_lowat(NOT_SENT_MAX)?;
-    }
-    Ok(())
+    socket.set_tcp_notsent_lowat(NOT_SENT_MAX)?;
+    tcp::prepare(socket, USER_TIMEOUT)
 }

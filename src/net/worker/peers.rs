@@ -12,6 +12,7 @@ use crate::net::outbox::KEPT_MAX;
 use crate::net::peer::{self, Stage};
 use crate::net::socket_id::SocketId;
 use crate::net::stream::{ArenaRound, End, ReadEnd};
+use crate::net::sys::tcp::is_exhausted;
 use crate::turn::{ConnectError, ConnectionId, Direction, FiveTuple, Input, Now, Passage, RelayId};
 
 /// Peers accepted in one turn.
@@ -44,7 +45,7 @@ impl<C: Core> Engine<C> {
             self.sockets.peers.insert(socket, connection, stage, poll.registry(), now.mono)
         });
         if let Err(error) = begun {
-            let exhausted = peer::is_exhausted(&error);
+            let exhausted = is_exhausted(&error);
             let error = if exhausted { ConnectError::NoCapacity } else { ConnectError::Failed };
             self.handle(now, Input::PeerConnected { connection, result: Err(error) }, batch, poll);
         }
@@ -78,7 +79,7 @@ impl<C: Core> Engine<C> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return PEER_COST,
                 Err(error) => {
                     self.counters.accept_errors += 1;
-                    if peer::is_exhausted(&error) {
+                    if is_exhausted(&error) {
                         // Asking again at once would only keep the core busy.
                         self.starved.push(socket);
                         return PEER_COST;
