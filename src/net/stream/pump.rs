@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr};
 use mio::net::TcpStream;
 
 use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
-use crate::net::outbox::Outbox;
+use crate::net::outbox::{KEPT_MAX, Outbox};
 
 /// Two connections, each of which gets what the other one sends.
 pub(crate) struct Pump {
@@ -82,9 +82,6 @@ pub(crate) enum Next {
     /// To drop it: nothing more can be sent to either side.
     Over,
 }
-
-/// Bytes that may wait for one side before no more is read from the other one.
-const QUEUE: usize = 64 << 10;
 
 impl Default for Scratch {
     fn default() -> Self {
@@ -185,7 +182,7 @@ impl Side {
 
     /// Whether something can be read that the other side has room for.
     const fn has_work(&self, to: &Self) -> bool {
-        self.readable && matches!(self.incoming, Incoming::More) && to.outbox.len() < QUEUE
+        self.readable && matches!(self.incoming, Incoming::More) && to.outbox.len() < KEPT_MAX
     }
 
     fn read(&mut self, scratch: &mut Scratch) -> usize {
@@ -318,9 +315,9 @@ mod tests {
             if pump.turn(&mut scratch).from_near > 0 {
                 since = Instant::now();
             }
-            assert!(pump.sides[1].outbox.len() <= QUEUE + READ_MAX);
+            assert!(pump.sides[1].outbox.len() <= KEPT_MAX + READ_MAX);
         }
-        assert!(pump.sides[1].outbox.len() >= QUEUE, "it is held up");
+        assert!(pump.sides[1].outbox.len() >= KEPT_MAX, "it is held up");
         let reader = std::thread::spawn(move || read_to_end(&mut far).len());
         until(&mut pump, |pump, _| pump.sides[1].outgoing == Outgoing::Ended);
         assert_eq!(reader.join().unwrap(), TOTAL);
