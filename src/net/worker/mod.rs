@@ -333,15 +333,16 @@ impl<C: Core> Worker<C> {
     }
 
     fn expire(&mut self, now: Now) {
+        if self.engine.next_deadline().is_none_or(|deadline| deadline > now.mono) {
+            return;
+        }
         self.with_batch(|engine, batch, poll| {
             engine.sweep_streams(now, batch, poll);
             engine.wake_peers(now, batch, poll);
-        });
-        if self.engine.core.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
-            self.with_batch(|engine, batch, poll| {
+            if engine.core.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
                 engine.with_core(now, batch, poll, |core, mut out| core.expire(now, &mut out));
-            });
-        }
+            }
+        });
     }
 
     /// For outputs that have nothing to do with a received datagram.
