@@ -73,27 +73,22 @@ fn peers_behind_nats_that_keep_ports_meet_without_the_relay() {
 
 #[test]
 fn peers_whose_firewalls_block_udp_meet_over_tcp() {
-    with_site("no-udp", |site, agents| {
-        let [a, b] = site.homes(Nat::Symmetric, Firewall::NoUdp);
-        assert_eq!(agents.candidates(&a.peer, OVER_UDP), json!(["host"]));
-        let met = agents.meet((&a.peer, Some(OVER_TCP)), (&b.peer, Some(OVER_TCP)));
-        for (agent, residence) in met.iter().zip([&a, &b]) {
-            // What the STUN server was asked was lost.
-            assert_eq!(agent["candidates"], json!(["host", "relay"]));
-            assert!(residence.nat.blocked() > 0);
-            assert_through_the_relay(agent);
-        }
-        assert!(site.relayed(2) >= 2 * MESSAGES);
-    });
+    assert_meet_behind("no-udp", Firewall::NoUdp, OVER_UDP, OVER_TCP);
 }
 
 #[test]
 fn peers_whose_firewalls_pass_only_port_443_meet_over_tls() {
-    with_site("only-443", |site, agents| {
-        let [a, b] = site.homes(Nat::Symmetric, Firewall::OnlyTcp443);
-        assert_eq!(agents.candidates(&a.peer, OVER_TCP), json!(["host"]));
-        let met = agents.meet((&a.peer, Some(OVER_TLS)), (&b.peer, Some(OVER_TLS)));
+    assert_meet_behind("only-443", Firewall::OnlyTcp443, OVER_TCP, OVER_TLS);
+}
+
+/// Peers behind this firewall get no relay address in the one way, and meet by the relay in the other.
+fn assert_meet_behind(name: &'static str, firewall: Firewall, blocked: Turn, passed: Turn) {
+    with_site(name, |site, agents| {
+        let [a, b] = site.homes(Nat::Symmetric, firewall);
+        assert_eq!(agents.candidates(&a.peer, blocked), json!(["host"]));
+        let met = agents.meet((&a.peer, Some(passed)), (&b.peer, Some(passed)));
         for (agent, residence) in met.iter().zip([&a, &b]) {
+            // What the STUN server was asked was lost.
             assert_eq!(agent["candidates"], json!(["host", "relay"]));
             assert!(residence.nat.blocked() > 0);
             assert_through_the_relay(agent);
