@@ -173,6 +173,6 @@ fn check(
     if turnbridge::net::sys::MAX_SEGMENTS > 1 {
         assert_eq!(least, Some(0));
     }
-    assert_eq!(worker.counters().dropped(), 0);
+    assert_eq!(worker.line().counters().dropped(), 0);
     worker.stop().unwrap();
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     auth::Secret,
-    config::{Config, checked::NamedSecret},
+    config::{Config, Loaded, checked::NamedSecret},
     control::{
         acme,
         advert::Advert,
@@ -48,7 +48,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
         tracing::warn!(detail = %warning, "configuration can be improved");
     }
     // From here on there is a log, and it is where an operator looks.
-    let served = serve(loaded.config, args.config.is_none(), style);
+    let served = serve(loaded, args.config.is_none(), style);
     Ok(served.map_or_else(
         |failure| {
             tracing::error!(reason = %failure.messages.join("\n"), "server stopped");
@@ -58,7 +58,8 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     ))
 }
 
-fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Failure> {
+fn serve(loaded: Loaded, is_first_try: bool, style: Style) -> Result<(), Failure> {
+    let Loaded { raw, mut config, warnings: _ } = loaded;
     let own_secret = if config.auth.is_empty() { Some(use_own_secret(&mut config)?) } else { None };
     let host = net::sys::interfaces::local_addresses()?;
     let certificates = load_certificates(&config)?;
@@ -71,6 +72,7 @@ fn serve(mut config: Config, is_first_try: bool, style: Style) -> Result<(), Fai
         authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
         advert: Advert::of(&config, &host),
         config: config.clone(),
+        raw,
         host,
         certificates,
         acme,

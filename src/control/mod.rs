@@ -3,12 +3,15 @@
 pub mod acme;
 pub mod advert;
 pub mod certs;
+mod crew;
 pub mod events;
 mod fallback;
 pub mod first_minute;
 pub mod ice_servers;
 mod listeners;
 pub mod logging;
+mod news;
+pub mod plane;
 mod private_file;
 pub mod server;
 pub mod settings;

@@ -8,9 +8,14 @@ use std::thread::{self, JoinHandle};
 use crate::net::counters::{Counters, Published};
 use crate::turn::{Now, Output};
 
-/// A running worker.
+/// A running worker: the one place that can end it.
 pub struct WorkerHandle<C> {
     thread: JoinHandle<()>,
+    line: WorkerLine<C>,
+}
+
+/// The way to a running worker. There can be many; they do not keep it running.
+pub struct WorkerLine<C> {
     waker: Arc<mio::Waker>,
     commands: SyncSender<Command<C>>,
     published: Arc<Published>,
@@ -47,13 +52,37 @@ impl fmt::Display for Busy {
 impl std::error::Error for Busy {}
 
 impl<C> WorkerHandle<C> {
+    pub(super) const fn new(thread: JoinHandle<()>, line: WorkerLine<C>) -> Self {
+        Self { thread, line }
+    }
+
+    /// The way to the worker.
+    pub const fn line(&self) -> &WorkerLine<C> {
+        &self.line
+    }
+
+    /// Whether the worker's thread is over. It ends by itself only if something is very wrong.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends the worker after what it is doing, closes its sockets and waits for its thread.
+    pub fn stop(self) -> thread::Result<()> {
+        // If it has ended already, there is nobody to tell. If the queue is full, waiting is all right here.
+        if self.line.commands.send(Command::Stop).is_ok() {
+            let _ = self.line.waker.wake();
+        }
+        self.thread.join()
+    }
+}
+
+impl<C> WorkerLine<C> {
     pub(super) const fn new(
-        thread: JoinHandle<()>,
         waker: Arc<mio::Waker>,
         commands: SyncSender<Command<C>>,
         published: Arc<Published>,
     ) -> Self {
-        Self { thread, waker, commands, published }
+        Self { waker, commands, published }
     }
 
     /// What the worker has counted, as of its last wake-up.
@@ -70,20 +99,6 @@ impl<C> WorkerHandle<C> {
         self.send(Command::With(Box::new(action)))
     }
 
-    /// Whether the worker's thread is over. It ends by itself only if something is very wrong.
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Ends the worker after what it is doing, closes its sockets and waits for its thread.
-    pub fn stop(self) -> thread::Result<()> {
-        // If it has ended already, there is nobody to tell. If the queue is full, waiting is all right here.
-        if self.commands.send(Command::Stop).is_ok() {
-            let _ = self.waker.wake();
-        }
-        self.thread.join()
-    }
-
     fn send(&self, command: Command<C>) -> Result<(), Busy> {
         let sent = self.commands.try_send(command).map_err(|error| Busy {
             ended: match error {
@@ -95,5 +110,12 @@ impl<C> WorkerHandle<C> {
         let woken = self.waker.wake();
         debug_assert!(woken.is_ok(), "{woken:?}");
         sent
+    }
+}
+
+impl<C> Clone for WorkerLine<C> {
+    fn clone(&self) -> Self {
+        let Self { waker, commands, published } = self;
+        Self { waker: waker.clone(), commands: commands.clone(), published: published.clone() }
     }
 }

@@ -26,7 +26,7 @@ use mio::{Events, Interest, Poll, Token};
 pub use core::Core;
 use engine::{Engine, Rooms, Sources};
 use handle::Command;
-pub use handle::{Busy, WorkerHandle};
+pub use handle::{Busy, WorkerHandle, WorkerLine};
 pub use siblings::Siblings;
 
 use super::batch::Batch;
@@ -140,7 +140,7 @@ pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io:
         Worker::new(poll, engine, (commands, handed_over), counters, clock).run();
     };
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
-    Ok(WorkerHandle::new(thread, waker, sender, published))
+    Ok(WorkerHandle::new(thread, WorkerLine::new(waker, sender, published)))
 }
 
 struct Worker<C> {

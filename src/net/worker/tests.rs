@@ -175,7 +175,7 @@ impl Rig {
     /// Asks the core something.
     fn ask<T: Send + 'static>(&self, question: impl FnOnce(&mut TinyCore) -> T + Send + 'static) -> T {
         let (sender, receiver) = mpsc::channel();
-        self.worker.with_core(move |core, _, _| sender.send(question(core)).unwrap()).unwrap();
+        self.worker.line().with_core(move |core, _, _| sender.send(question(core)).unwrap()).unwrap();
         receiver.recv_timeout(Duration::from_secs(5)).unwrap()
     }
 
@@ -187,12 +187,12 @@ impl Rig {
         for _ in 0..5000 {
             // Answered by the worker, so it goes through its loop each time.
             self.ask(|_| ());
-            let counters = self.worker.counters();
+            let counters = self.worker.line().counters();
             if reached(&counters) {
                 return counters;
             }
         }
-        panic!("{:?}", self.worker.counters());
+        panic!("{:?}", self.worker.line().counters());
     }
 
     fn taken(&self) -> u32 {
@@ -273,7 +273,7 @@ fn a_burst_goes_through_in_order_and_in_few_messages() {
     let before = rig.counters_when(|counters| counters.datagrams_sent == 1);
     // The worker waits until the whole burst is there.
     let (release, held) = mpsc::channel::<()>();
-    rig.worker.with_core(move |_, _, _| held.recv().unwrap()).unwrap();
+    rig.worker.line().with_core(move |_, _, _| held.recv().unwrap()).unwrap();
     for seed in 0..40 {
         client.send_through(&peer, &payload(1200, seed));
         peer.0.send_to(&payload(900, seed), relay).unwrap();
@@ -296,7 +296,7 @@ fn a_flood_on_the_listener_does_not_keep_a_relay_socket_waiting() {
     let (client, flooder, peer) = (rig.client(), rig.client(), Socket::new(Family::V4));
     let relay = client.open(Family::V4);
     let (release, held) = mpsc::channel::<()>();
-    rig.worker.with_core(move |_, _, _| held.recv().unwrap()).unwrap();
+    rig.worker.line().with_core(move |_, _, _| held.recv().unwrap()).unwrap();
     for _ in 0..1500 {
         flooder.0.send(b"flood").unwrap();
     }
@@ -354,7 +354,7 @@ fn r09_clients_that_find_no_port_are_told_and_the_next_gets_one_that_is_given_ba
     clients[1].0.send(b"C").unwrap();
     rig.counters_when(|counters| counters.relays_closed == 1);
     assert_eq!(clients[2].open(Family::V4), second);
-    assert_eq!(rig.worker.counters().relays_refused, 1);
+    assert_eq!(rig.worker.line().counters().relays_refused, 1);
 }
 
 #[test]
@@ -371,19 +371,20 @@ fn commands_may_send_and_are_refused_after_the_end() {
     let client = rig.client();
     let to = FiveTuple::new(client.0.local_addr().unwrap(), crate::turn::ListenerId(0));
     rig.worker
+        .line()
         .with_core(move |_, _, out| {
             out(Output::ToClient { client: to, head: b"hello", payload: &[], padding: 0 });
         })
         .unwrap();
     assert_eq!(client.receive(), b"hello");
-    rig.worker.with_core(|_, _, _| panic!("on purpose: the thread of the worker ends")).unwrap();
+    rig.worker.line().with_core(|_, _, _| panic!("on purpose: the thread of the worker ends")).unwrap();
     for _ in 0..5000 {
         if rig.worker.is_finished() {
             break;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(rig.worker.with_core(|_, _, _| ()), Err(Busy { ended: true }));
+    assert_eq!(rig.worker.line().with_core(|_, _, _| ()), Err(Busy { ended: true }));
     assert!(rig.worker.stop().is_err());
 }
 
