@@ -16,5 +16,6 @@ mod private_file;
 pub mod server;
 pub mod settings;
 pub mod state;
+pub mod systemd;
 mod tide;
 pub mod utc;

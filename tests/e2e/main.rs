@@ -43,4 +43,5 @@ mod stream_ends;
 mod stream_framing;
 mod stream_limits;
 mod stream_tls;
+mod systemd;
 mod tcp_relay;
