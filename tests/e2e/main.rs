@@ -45,3 +45,4 @@ mod stream_limits;
 mod stream_tls;
 mod systemd;
 mod tcp_relay;
+mod units;

@@ -14,7 +14,7 @@ use crate::home::{Home, TURNBRIDGE};
 use crate::process::Process;
 use crate::server::{Credential, Server};
 use crate::stream_client::StreamClient;
-use crate::tools::{find, free_ports, skip_for_want_of};
+use crate::tools::{find, free_ports, run, skip_for_want_of};
 use crate::wire::{Wire, connect};
 
 /// Longer than anything takes that is going to happen.
@@ -79,6 +79,25 @@ fn a_server_that_cannot_start_is_never_ready() {
     let mut process = Process::start(command);
     assert_eq!(process.wait().code(), Some(75), "{}", process.err.text());
     assert!(manager.0.recv(&mut [0; 16]).is_err(), "nothing was said");
+}
+
+#[test]
+fn files_that_systemd_hands_over_are_read() {
+    let home = Home::new("credentials");
+    home.file("turnbridge.secret", "a secret handed over by systemd");
+    let config =
+        home.file("t.toml", "[auth]\nsecret_files = [\"${CREDENTIALS_DIRECTORY}/turnbridge.secret\"]\n");
+    let check = || home.turnbridge(&["check", config.to_str().unwrap()]);
+    let mut with = check();
+    with.env("CREDENTIALS_DIRECTORY", home.path());
+    let (code, said) = run(with);
+    assert_eq!(code, Some(0), "{said}");
+    let whole = home.path().join("turnbridge.secret");
+    assert!(said.contains(&format!("by secret 1 ({})", whole.display())), "{said}");
+    assert!(said.contains("${CREDENTIALS_DIRECTORY}/turnbridge.secret"), "as it was written: {said}");
+    let (code, said) = run(check());
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("t.toml:2:17") && said.contains("CREDENTIALS_DIRECTORY is not set"), "{said}");
 }
 
 /// An address that is free just now, for somebody who cannot tell us which one was taken.
