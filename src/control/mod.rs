@@ -13,6 +13,7 @@ pub mod logging;
 mod news;
 pub mod plane;
 mod private_file;
+pub(crate) mod probe;
 pub mod server;
 pub mod settings;
 pub mod state;

@@ -28,6 +28,7 @@ mod certificates;
 mod exit_codes;
 mod fallback;
 mod first_minute;
+mod healthcheck;
 mod hold;
 #[path = "../interop/mod.rs"]
 mod interop;
