@@ -4,9 +4,9 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use super::advert::{Advert, Listening};
-use crate::config::{Config, choice::Transport};
+use crate::config::{Config, checked as configured, choice::Transport};
 use crate::net::listener::{ListenError, Listener, WorkerListeners, open_listeners};
-use crate::net::stream::{Fallback, Security, StreamListen, StreamListener, open_stream_listeners};
+use crate::net::stream::{Neighbours, Security, StreamListen, StreamListener, open_stream_listeners};
 use crate::net::sys::udp::BufferSizes;
 
 /// The listening sockets of one worker.
@@ -18,7 +18,7 @@ pub(super) struct WorkerSockets {
 /// Opens the sockets of all workers. Where port 0 was asked for, `advert` learns which one it became.
 pub(super) fn open(
     config: &Config,
-    fallbacks: &[Option<Fallback>],
+    neighbours: &[Neighbours],
     advert: &mut Advert,
     workers: usize,
 ) -> Result<Vec<WorkerSockets>, ListenError> {
@@ -30,8 +30,7 @@ pub(super) fn open(
     let (streams, datagrams): (Vec<Listening>, Vec<Listening>) =
         advert.listeners.iter().partition(|listening| listening.transport.is_stream());
     let addresses: Vec<_> = datagrams.iter().map(|listening| listening.address).collect();
-    let wanted: Vec<_> =
-        streams.iter().map(|listening| stream_listen(config, fallbacks, listening)).collect();
+    let wanted: Vec<_> = streams.iter().map(|listening| stream_listen(neighbours, listening)).collect();
     let datagram_groups = open_listeners(&addresses, workers, buffers)?;
     let stream_groups = open_stream_listeners(&wanted, workers)?;
     let groups: Vec<_> = datagram_groups
@@ -51,6 +50,23 @@ pub(super) fn open(
     Ok(groups)
 }
 
+/// The listeners of a new configuration for the sockets of the `running` one, in the same order: what can be changed
+/// while they are open is as it is `wanted` for the same address and transport. A listener that is not wanted any more
+/// stays what it is, and one that is new is left out: both need another start.
+#[cfg_attr(not(test), expect(dead_code, reason = "a reload of the configuration calls it"))]
+pub(super) fn carry_over(
+    running: &[configured::Listener],
+    wanted: &[configured::Listener],
+) -> Vec<configured::Listener> {
+    let mut wanted: Vec<_> = wanted.iter().collect();
+    let carried = running.iter().map(|old| {
+        let is_same =
+            |new: &&configured::Listener| (new.address, new.transport) == (old.address, old.transport);
+        wanted.iter().position(is_same).map_or(old, |at| wanted.remove(at)).clone()
+    });
+    carried.collect()
+}
+
 /// Whether an address that was found on an interface can be listened on: it may have gone since, and one that IPv6 has
 /// not yet found to be unique cannot be used.
 fn is_usable(address: SocketAddr) -> bool {
@@ -63,14 +79,42 @@ fn is_usable(address: SocketAddr) -> bool {
     }
 }
 
-fn stream_listen(config: &Config, fallbacks: &[Option<Fallback>], listening: &Listening) -> StreamListen {
+fn stream_listen(neighbours: &[Neighbours], listening: &Listening) -> StreamListen {
     let security = match listening.transport {
         Transport::Udp | Transport::Tcp => Security::Plain,
         Transport::Tls => Security::Tls,
         Transport::Auto => Security::Either,
     };
-    let fallback = fallbacks.get(listening.listener).cloned().flatten();
-    let configured = config.listeners.get(listening.listener);
-    let proxies = configured.map_or_else(Vec::new, |listener| listener.proxy_protocol_from.clone());
-    StreamListen { address: listening.address, security, proxies: proxies.into(), fallback }
+    let neighbours = neighbours.get(listening.listener).cloned().unwrap_or_default();
+    StreamListen { address: listening.address, security, neighbours }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Inputs, Override, load};
+
+    fn listeners(text: &str) -> Vec<configured::Listener> {
+        let table: toml::Table = toml::from_str(&format!("v = {text}")).unwrap();
+        let listener = Override { key: "listener".into(), value: table["v"].clone(), origin: "test".into() };
+        load(Inputs { file: None, overrides: vec![listener] }).unwrap().config.listeners
+    }
+
+    #[test]
+    fn sockets_keep_their_order_and_get_what_is_wanted_for_their_address() {
+        let running = listeners(
+            r#"[{ address = "127.0.0.1:1", transport = "tcp" }, { address = "127.0.0.1:2" },
+                { address = "127.0.0.1:0", transport = "tcp" },
+                { address = "127.0.0.1:0", transport = "tcp", proxy_protocol_from = ["192.0.2.1"] }]"#,
+        );
+        let wanted = listeners(
+            r#"[{ address = "127.0.0.1:9" },
+                { address = "127.0.0.1:0", transport = "tcp", proxy_protocol_from = ["192.0.2.2"] },
+                { address = "127.0.0.1:0", transport = "tcp" },
+                { address = "127.0.0.1:1", transport = "tcp", proxy_protocol_from = ["192.0.2.3"] }]"#,
+        );
+        let expected = [&wanted[3], &running[1], &wanted[1], &wanted[2]].map(Clone::clone);
+        assert_eq!(carry_over(&running, &wanted), expected);
+        assert_eq!(carry_over(&running, &running), running);
+    }
 }

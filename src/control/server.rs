@@ -99,7 +99,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         workers: crew.lines(),
         clock: crew.clock,
         quota: crew.quota.clone(),
-        ports: crew.ports.clone(),
+        ports: crew.network.ports.clone(),
         certificates: certificates.as_ref().map(|watch| watch.store().clone()),
         live: Live {
             config: start.config,
@@ -161,8 +161,9 @@ fn reload(certificates: Option<&mut Watch>) {
     watch.reload(Instant::now(), unix_now()).iter().for_each(Notice::log);
 }
 
-/// Raises the limit of open files, and warns if it is lower than what could be needed.
-fn check_open_files(config: &Config) {
+/// Raises the limit of open files, and warns if it is lower than what could be needed. Worth a look whenever the number
+/// of relay ports or connections changes.
+pub(super) fn check_open_files(config: &Config) {
     let ports = config.relay.ports.ports();
     let ports = u64::from(ports.end() - ports.start()) + 1;
     let has_streams = config.listeners.iter().any(|listener| listener.transport.is_stream());
