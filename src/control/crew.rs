@@ -11,6 +11,7 @@ use super::network::{Network, stream_options};
 use super::news::{Alive, News};
 use super::server::{ServeError, Start};
 use super::settings::settings;
+use super::systemd::InheritedSockets;
 use crate::net::sys::udp::BufferSizes;
 use crate::net::tls::TlsConfigs;
 use crate::net::worker::{self, Clock, Report, Setup, Siblings, WorkerHandle, WorkerLine};
@@ -34,6 +35,7 @@ impl Crew {
     /// Opens everything, then starts the workers: the group of listening sockets must be whole before the first packet.
     pub(super) fn start(
         start: &Start,
+        sockets: InheritedSockets,
         tls: Option<TlsConfigs>,
         events: &EventLog,
         news: &Sender<News>,
@@ -46,7 +48,8 @@ impl Crew {
         let count = config.server.workers.map_or_else(worker::worker_count, |count| usize::from(count.get()));
         let neighbours =
             neighbours::find(config).map_err(ServeError::system("find the address of a fallback"))?;
-        let groups = listeners::open(config, &neighbours, &mut advert, count).map_err(ServeError::Listen)?;
+        let opened =
+            listeners::open(config, &neighbours, sockets, &mut advert, count).map_err(ServeError::Listen)?;
         let quota = Arc::new(Quota::new(random()?));
         let parts = Parts {
             settings: Arc::new(settings(config, &advert, host, count)),
@@ -56,17 +59,19 @@ impl Crew {
             seed: 0,
             number: RelayNumber::ALONE,
         };
-        let network = Network::new(config, &advert, (random_bytes()?, random()?));
+        let network = Network::new(config, &advert, opened.streams, (random_bytes()?, random()?));
         let streams = stream_options(config, tls);
         let clock = Clock::new();
         let mut workers = Vec::with_capacity(count);
-        for ((number, sockets), siblings) in groups.into_iter().enumerate().zip(Siblings::family(count)) {
+        for ((number, sockets), siblings) in
+            opened.groups.into_iter().enumerate().zip(Siblings::family(count))
+        {
             let relay_number = RelayNumber {
                 own: u16::try_from(number).unwrap_or(u16::MAX),
                 count: u16::try_from(count).unwrap_or(u16::MAX),
             };
             let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
-            let (alive, events) = (Alive(news.clone()), events.clone());
+            let (alive, mut events) = (Alive(news.clone()), events.reporter(relay_number.own));
             let observer = move |report: Report<'_>| {
                 let _until_the_worker_ends = &alive;
                 events.report(report);

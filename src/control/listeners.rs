@@ -1,9 +1,11 @@
 //! Opens all that clients are heard on.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use super::advert::{Advert, Listening};
+use super::systemd::{InheritedSockets, Kind};
 use crate::config::{Config, checked as configured, choice::Transport};
 use crate::net::listener::{ListenError, Listener, WorkerListeners, open_listeners};
 use crate::net::stream::{Neighbours, Security, StreamListen, StreamListener, open_stream_listeners};
@@ -15,13 +17,22 @@ pub(super) struct WorkerSockets {
     pub(super) streams: Vec<StreamListener>,
 }
 
-/// Opens the sockets of all workers. Where port 0 was asked for, `advert` learns which one it became.
+/// All sockets that are listened on.
+pub(super) struct Opened {
+    /// Those of each worker.
+    pub(super) groups: Vec<WorkerSockets>,
+    /// The number of the configured listener of each socket for connections, in the order they have in each group.
+    pub(super) streams: Arc<[usize]>,
+}
+
+/// Opens the sockets of all workers, but for those that are inherited. Where port 0 was asked for, `advert` learns which one it became.
 pub(super) fn open(
     config: &Config,
     neighbours: &[Neighbours],
+    mut inherited: InheritedSockets,
     advert: &mut Advert,
     workers: usize,
-) -> Result<Vec<WorkerSockets>, ListenError> {
+) -> Result<Opened, ListenError> {
     let buffers = BufferSizes {
         receive: usize::try_from(config.server.receive_buffer).ok(),
         send: usize::try_from(config.server.send_buffer).ok(),
@@ -29,10 +40,14 @@ pub(super) fn open(
     advert.listeners.retain(|listening| !listening.of_wildcard || is_usable(listening.address));
     let (streams, datagrams): (Vec<Listening>, Vec<Listening>) =
         advert.listeners.iter().partition(|listening| listening.transport.is_stream());
+    let (together, streams) = join_wildcards(streams, &inherited);
     let addresses: Vec<_> = datagrams.iter().map(|listening| listening.address).collect();
     let wanted: Vec<_> = streams.iter().map(|listening| stream_listen(neighbours, listening)).collect();
-    let datagram_groups = open_listeners(&addresses, workers, buffers)?;
-    let stream_groups = open_stream_listeners(&wanted, workers)?;
+    let datagram_groups =
+        open_listeners(&addresses, workers, buffers, |address| inherited.take(Kind::Datagrams, address))?;
+    let stream_groups =
+        open_stream_listeners(&wanted, workers, |address| inherited.take(Kind::Connections, address))?;
+    inherited.give_up();
     let groups: Vec<_> = datagram_groups
         .into_iter()
         .zip(stream_groups)
@@ -45,9 +60,12 @@ pub(super) fn open(
             .map(Listener::address)
             .chain(group.streams.iter().map(StreamListener::address));
         let listening = datagrams.iter().chain(&streams).zip(bound);
-        advert.listeners = listening.map(|(wanted, address)| Listening { address, ..*wanted }).collect();
+        let opened = listening.map(|(wanted, address)| Listening { address, ..*wanted });
+        // One socket for all addresses is not where clients come to; the addresses are.
+        advert.listeners =
+            opened.filter(|opened| !opened.address.ip().is_unspecified()).chain(together).collect();
     }
-    Ok(groups)
+    Ok(Opened { groups, streams: streams.iter().map(|listening| listening.listener).collect() })
 }
 
 /// The listeners of a new configuration for the sockets of the `running` one, in the same order: what can be changed
@@ -65,6 +83,29 @@ pub(super) fn carry_over(
         wanted.iter().position(is_same).map_or(old, |at| wanted.remove(at)).clone()
     });
     carried.collect()
+}
+
+/// A listener on all addresses has one socket for each, unless one is inherited that hears them all. Returns the addresses
+/// which such a socket serves, and what is to be listened on, with that socket's address in their place.
+fn join_wildcards(streams: Vec<Listening>, inherited: &InheritedSockets) -> (Vec<Listening>, Vec<Listening>) {
+    let wildcard = |listening: &Listening| {
+        let any = match listening.address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        SocketAddr::new(any, listening.address.port())
+    };
+    let (together, mut apart): (Vec<Listening>, Vec<Listening>) =
+        streams.into_iter().partition(|listening| {
+            listening.of_wildcard && inherited.has(Kind::Connections, wildcard(listening))
+        });
+    for listening in &together {
+        let joined = Listening { address: wildcard(listening), ..*listening };
+        if !apart.contains(&joined) {
+            apart.push(joined);
+        }
+    }
+    (together, apart)
 }
 
 /// Whether an address that was found on an interface can be listened on: it may have gone since, and one that IPv6 has

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::ToSocketAddrs;
 
-use super::advert::Advert;
 use crate::config::{Config, checked::Listener, choice::ProxyProtocol};
 use crate::net::stream::{Announce, Fallback, Neighbours};
 
@@ -11,12 +10,6 @@ use crate::net::stream::{Announce, Fallback, Neighbours};
 /// for an answer.
 pub(super) fn find(config: &Config) -> io::Result<Vec<Neighbours>> {
     config.listeners.iter().map(neighbours).collect()
-}
-
-/// The neighbours of each socket that connections arrive on, in the order of the sockets.
-pub(super) fn by_socket(found: &[Neighbours], advert: &Advert) -> Box<[Neighbours]> {
-    let streams = advert.listeners.iter().filter(|listening| listening.transport.is_stream());
-    streams.map(|listening| found.get(listening.listener).cloned().unwrap_or_default()).collect()
 }
 
 fn neighbours(listener: &Listener) -> io::Result<Neighbours> {

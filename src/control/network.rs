@@ -1,6 +1,6 @@
 //! From the configuration to what the workers' sockets work with: at the start, and whenever it changes.
 //!
-//! A change has two steps. What can be wrong with it is found by [`net_settings`], which touches nothing; then come
+//! A change has two steps. What can be wrong with it is found by [`Network::settings`], which touches nothing; then come
 //! [`Network::change`] and, for each worker, [`WorkerLine::reconfigure`](crate::net::worker::WorkerLine::reconfigure).
 
 use std::io;
@@ -19,35 +19,42 @@ use crate::net::worker::NetSettings;
 pub(super) struct Network {
     pub(super) ports: Arc<RelayPorts>,
     pub(super) caps: Arc<Caps>,
+    /// The numbers of the configured listeners that the sockets for connections belong to.
+    streams: Arc<[usize]>,
 }
 
 impl Network {
-    /// What `config` and `advert` say. The seeds are for the ports and the tables of connections.
-    pub(super) fn new(config: &Config, advert: &Advert, (ports_seed, caps_seed): ([u8; 32], u64)) -> Self {
+    /// What `config` and `advert` say, for sockets of these listeners. The seeds are for the ports and the tables of
+    /// connections.
+    pub(super) fn new(
+        config: &Config,
+        advert: &Advert,
+        streams: Arc<[usize]>,
+        (ports_seed, caps_seed): ([u8; 32], u64),
+    ) -> Self {
         Self {
             ports: Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), ports_seed)),
             caps: Arc::new(Caps::new(cap_limits(config), caps_seed)),
+            streams,
         }
     }
 
-    /// The same for what comes from now on. All that lives goes on, and is counted as before.
+    /// What each running worker is to be told. The listeners of `config` have to be those of the open sockets. The names of
+    /// fallbacks are looked up, which can take a while and fail.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a reload of the configuration calls it"))]
+    pub(super) fn settings(&self, config: &Config, tls: Option<TlsConfigs>) -> io::Result<NetSettings> {
+        let found = neighbours::find(config)?;
+        let of_socket = |listener: &usize| found.get(*listener).cloned().unwrap_or_default();
+        let neighbours = self.streams.iter().map(of_socket).collect();
+        Ok(NetSettings { streams: stream_options(config, tls), neighbours })
+    }
+
+    /// What `config` and `advert` say of all that comes from now on. All that lives goes on, and is counted as before.
     #[cfg_attr(not(test), expect(dead_code, reason = "a reload of the configuration calls it"))]
     pub(super) fn change(&self, config: &Config, advert: &Advert) {
         self.ports.reconfigure(&advert.relays, config.relay.ports.ports());
         self.caps.set_limits(cap_limits(config));
     }
-}
-
-/// What each running worker is to be told. The listeners of `advert` are the sockets that are open, each with the number
-/// of its listener in `config`. The names of fallbacks are looked up, which can take a while and fail.
-#[cfg_attr(not(test), expect(dead_code, reason = "a reload of the configuration calls it"))]
-pub(super) fn net_settings(
-    config: &Config,
-    advert: &Advert,
-    tls: Option<TlsConfigs>,
-) -> io::Result<NetSettings> {
-    let neighbours = neighbours::by_socket(&neighbours::find(config)?, advert);
-    Ok(NetSettings { streams: stream_options(config, tls), neighbours })
 }
 
 /// What the configuration says of connections.
@@ -79,7 +86,6 @@ mod tests {
     use std::net::IpAddr;
     use std::time::Duration;
 
-    /// Two listeners for connections around one for datagrams, which is first among the sockets.
     const LISTENERS: &str = r#"[
         { address = "127.0.0.1:3478", transport = "tcp", proxy_protocol_from = ["192.0.2.0/24"] },
         { address = "127.0.0.1:3478" },
@@ -95,15 +101,19 @@ mod tests {
         });
         let config = load(Inputs { file: None, overrides: overrides.collect() }).unwrap().config;
         let host = ["127.0.0.1", "192.168.1.5"].map(|ip| ip.parse::<IpAddr>().unwrap());
-        let mut advert = Advert::of(&config, &host);
-        advert.listeners.sort_by_key(|listening| listening.transport.is_stream());
+        let advert = Advert::of(&config, &host);
         (config, advert)
+    }
+
+    /// One whose last listener has two sockets.
+    fn network() -> Network {
+        let (config, advert) = made(&[]);
+        Network::new(&config, &advert, [0, 2, 2].into(), ([0; 32], 0))
     }
 
     #[test]
     fn each_socket_has_the_neighbours_of_its_listener() {
-        let (config, advert) = made(&[]);
-        let settings = net_settings(&config, &advert, None).unwrap();
+        let settings = network().settings(&made(&[]).0, None).unwrap();
         let [balanced, local, other] = &settings.neighbours[..] else { panic!("{:?}", settings.neighbours) };
         assert_eq!(balanced.proxies[..], ["192.0.2.0/24".parse().unwrap()]);
         assert!(balanced.fallback.is_none());
@@ -116,13 +126,13 @@ mod tests {
 
     #[test]
     fn deadlines_and_limits_are_those_of_the_configuration() {
-        let (config, advert) = made(&[
+        let (config, _) = made(&[
             ("limits.handshake_timeout", r#""3s""#),
             ("limits.first_request_timeout", r#""4s""#),
             ("limits.idle_timeout", r#""5m""#),
             ("limits.send_queue", r#""300 KiB""#),
         ]);
-        let streams = net_settings(&config, &advert, None).unwrap().streams;
+        let streams = network().settings(&config, None).unwrap().streams;
         let Patience { handshake, first_request, idle } = streams.patience;
         assert_eq!([handshake, first_request, idle], [3, 4, 300].map(Duration::from_secs));
         assert_eq!(streams.send_queue, 300 << 10);
@@ -130,8 +140,7 @@ mod tests {
 
     #[test]
     fn a_change_is_for_the_ports_and_the_caps_that_the_workers_have() {
-        let (config, advert) = made(&[]);
-        let network = Network::new(&config, &advert, ([0; 32], 0));
+        let network = network();
         let (ports, caps) = (network.ports.clone(), network.caps.clone());
         let (config, advert) = made(&[
             ("relay.ports", r#""50000-50009""#),

@@ -66,6 +66,7 @@ impl Core for TinyCore {
                 let head = [b'U', high, low, icmp.kind, icmp.code];
                 out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
             }
+            Input::KeyFound { .. } => {}
             Input::ClientGone { .. }
             | Input::PeerConnected { .. }
             | Input::PeerAccepted { .. }
@@ -182,7 +183,7 @@ impl Rig {
         let ports = Arc::new(RelayPorts::new(addresses, range, [1; 32]));
         let caps = Arc::new(Caps::new(CapLimits::NONE, 0));
         let buffers = BufferSizes { receive: Some(4 << 20), send: None };
-        let listeners = open_listeners(&[peer(family, 0)], 1, buffers).unwrap().remove(0);
+        let listeners = open_listeners(&[peer(family, 0)], 1, buffers, |_| Vec::new()).unwrap().remove(0);
         let server = listeners[0].address();
         let stream_listeners = stream_listeners();
         let streams = [0, 1].map(|number| StreamListener::address(&stream_listeners[number]));
@@ -253,7 +254,9 @@ const LOOPBACK: [RelayAddress; 2] = [
 fn stream_listeners() -> Vec<StreamListener> {
     let listen =
         |security| StreamListen { address: peer(Family::V4, 0), security, neighbours: Neighbours::default() };
-    open_stream_listeners(&[listen(Security::Plain), listen(Security::Tls)], 1).unwrap().remove(0)
+    open_stream_listeners(&[listen(Security::Plain), listen(Security::Tls)], 1, |_| Vec::new())
+        .unwrap()
+        .remove(0)
 }
 
 struct Socket(UdpSocket);
