@@ -64,15 +64,26 @@ pub struct CertificateStatus {
 pub struct CertStore {
     served: Arc<Served>,
     challenges: Arc<Challenges>,
+    sessions: Sessions,
     configs: TlsConfigs,
+}
+
+/// What lets clients resume their sessions. All configurations share it: a session begun under one may go on under
+/// another, because all are the same server.
+#[derive(Clone, Debug)]
+struct Sessions {
+    kept: Arc<ServerSessionMemoryCache>,
+    tickets: Arc<dyn ProducesTickets>,
 }
 
 impl CertStore {
     /// An empty store for clients of `min_version` or newer.
     pub fn new(min_version: TlsVersion) -> Result<Arc<Self>, rustls::Error> {
         let (served, challenges) = (Arc::new(Served::default()), Arc::new(Challenges::default()));
-        let configs = configs(min_version, &served, &challenges)?;
-        Ok(Arc::new(Self { served, challenges, configs }))
+        let sessions =
+            Sessions { kept: ServerSessionMemoryCache::new(SESSIONS), tickets: aws_lc_rs::Ticketer::new()? };
+        let configs = configs(min_version, &served, &challenges, &sessions)?;
+        Ok(Arc::new(Self { served, challenges, sessions, configs }))
     }
 
     /// Serves these instead of all that came from files before. The first is for clients that ask for no name.
@@ -105,6 +116,11 @@ impl CertStore {
     /// What listeners need. All of it serves whatever is in this store at the time of a handshake.
     pub fn tls_configs(&self) -> TlsConfigs {
         self.configs.clone()
+    }
+
+    /// The same for clients of another version or newer.
+    pub fn tls_configs_from(&self, min_version: TlsVersion) -> Result<TlsConfigs, rustls::Error> {
+        configs(min_version, &self.served, &self.challenges, &self.sessions)
     }
 
     /// All that is served.
@@ -177,12 +193,11 @@ fn configs(
     min_version: TlsVersion,
     served: &Arc<Served>,
     challenges: &Arc<Challenges>,
+    sessions: &Sessions,
 ) -> Result<TlsConfigs, rustls::Error> {
-    let sessions = ServerSessionMemoryCache::new(SESSIONS);
-    // A session begun under one protocol may go on under another: all are the same server.
-    let tickets = aws_lc_rs::Ticketer::new()?;
+    let Sessions { kept, tickets } = sessions;
     let make =
-        |protocols| config(min_version, served.clone(), protocols, sessions.clone(), Some(tickets.clone()));
+        |protocols| config(min_version, served.clone(), protocols, kept.clone(), Some(tickets.clone()));
     Ok(TlsConfigs {
         turn: make(TURN_PROTOCOLS)?,
         bare: make(&[])?,
