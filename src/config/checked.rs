@@ -4,6 +4,7 @@ mod acme;
 mod auth;
 mod limits;
 mod listener;
+mod metrics;
 mod nat_discovery;
 mod relay;
 mod tls;
@@ -12,6 +13,7 @@ pub use acme::{Acme, ExternalAccount};
 pub use auth::{Auth, NamedSecret};
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;
+pub use metrics::Metrics;
 pub use nat_discovery::{AddressPair, NatDiscovery};
 pub use relay::{External, Relay};
 pub use tls::{CertificateFiles, Tls};
@@ -52,6 +54,8 @@ pub struct Config {
     pub nat_discovery: NatDiscovery,
     /// The channel numbers that may be bound.
     pub channel_numbers: ChannelNumbers,
+    /// Where the figures are told.
+    pub metrics: Metrics,
     /// From which level on something is logged.
     pub log_level: LogLevel,
     /// How a log line looks.
@@ -102,6 +106,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         },
         nat_discovery: nat_discovery::check(raw, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
+        metrics: metrics::check(raw, &mut findings),
         log_level: raw.log.level,
         log_format: raw.log.format,
     };

@@ -24,6 +24,7 @@ pub(super) struct Crew {
     pub(super) clock: Clock,
     pub(super) quota: Arc<Quota>,
     pub(super) ports: Arc<RelayPorts>,
+    pub(super) caps: Arc<Caps>,
     /// Where they really listen, and relay from.
     pub(super) advert: Advert,
 }
@@ -87,7 +88,7 @@ impl Crew {
             workers.push(started.map_err(ServeError::system("start a worker"))?);
         }
         tracing::debug!(workers = count, "workers started");
-        Ok(Self { workers, clock, quota, ports, advert })
+        Ok(Self { workers, clock, quota, ports, caps: streams.caps, advert })
     }
 
     /// The ways to the workers, in the order of their numbers.

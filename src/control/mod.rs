@@ -11,6 +11,7 @@ pub mod first_minute;
 pub mod ice_servers;
 mod listeners;
 pub mod logging;
+pub mod metrics;
 mod news;
 pub mod plane;
 mod private_file;

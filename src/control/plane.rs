@@ -14,6 +14,7 @@ use super::explain::Decisions;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
 use crate::net::ports::RelayPorts;
+use crate::net::stream::Caps;
 use crate::net::worker::{Clock, WorkerLine};
 use crate::turn::{Now, Output, Quota, Relay};
 
@@ -23,6 +24,7 @@ pub struct Plane {
     clock: Clock,
     quota: Arc<Quota>,
     ports: Arc<RelayPorts>,
+    caps: Arc<Caps>,
     certificates: Option<Arc<CertStore>>,
     decisions: Arc<Decisions>,
     live: ArcSwap<Live>,
@@ -47,6 +49,7 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) quota: Arc<Quota>,
     pub(super) ports: Arc<RelayPorts>,
+    pub(super) caps: Arc<Caps>,
     pub(super) certificates: Option<Arc<CertStore>>,
     pub(super) decisions: Arc<Decisions>,
     pub(super) live: Live,
@@ -69,8 +72,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Plane {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { workers, clock, quota, ports, certificates, decisions, live } = parts;
-        Self { workers, clock, quota, ports, certificates, decisions, live: ArcSwap::from_pointee(live) }
+        let Parts { workers, clock, quota, ports, caps, certificates, decisions, live } = parts;
+        Self {
+            workers,
+            clock,
+            quota,
+            ports,
+            caps,
+            certificates,
+            decisions,
+            live: ArcSwap::from_pointee(live),
+        }
     }
 
     /// The ways to the workers, in the order of their numbers.
@@ -91,6 +103,11 @@ impl Plane {
     /// The relay ports.
     pub fn ports(&self) -> &RelayPorts {
         &self.ports
+    }
+
+    /// How many connections of clients there are.
+    pub fn connections(&self) -> u32 {
+        self.caps.total()
     }
 
     /// What TLS clients see, if there are any.

@@ -4,8 +4,10 @@ use super::acme;
 use super::advert::Advert;
 use super::certs::{Notice, Watch};
 use super::crew::Crew;
-use super::events::EventLog;
+use super::events::{EventLog, EventWriter};
 use super::explain::Decisions;
+use super::metrics::listener::{MetricsListenError, MetricsServer, Sockets};
+use super::metrics::{Metrics, Reloads};
 use super::news::{News, forward_signals};
 use super::plane::{Live, Parts, Plane};
 use super::tide::Tide;
@@ -44,6 +46,8 @@ pub enum ServeError {
     Listen(ListenError),
     /// There is nothing to relay from.
     NoRelayAddress,
+    /// There is no place to tell the figures.
+    Metrics(MetricsListenError),
     /// A worker has ended by itself.
     WorkerEnded,
     /// The system refuses something else.
@@ -64,6 +68,7 @@ impl ServeError {
     pub fn listen_failure(&self) -> Option<ListenFailure> {
         match self {
             Self::Listen(error) => Some(error.reason),
+            Self::Metrics(error) => Some(error.reason()),
             Self::NoRelayAddress | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
@@ -73,6 +78,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(error) => error.fmt(f),
+            Self::Metrics(error) => error.fmt(f),
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
@@ -96,13 +102,16 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         EventLog::start(decisions.clone()).map_err(ServeError::system("start a thread"))?;
     let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
     let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
+    let sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
+    start.advert.services.extend(sockets.services(&start.host));
     let crew = Crew::start(&start, tls, &events, &news)?;
     drop((events, news));
-    let plane = Plane::new(Parts {
+    let plane = Arc::new(Plane::new(Parts {
         workers: crew.lines(),
         clock: crew.clock,
         quota: crew.quota.clone(),
         ports: crew.ports.clone(),
+        caps: crew.caps.clone(),
         certificates: certificates.as_ref().map(|watch| watch.store().clone()),
         decisions,
         live: Live {
@@ -111,13 +120,17 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
             advert: crew.advert.clone(),
             authenticator: start.authenticator,
         },
-    });
+    }));
+    let reloads = Arc::new(Reloads::new(unix_now()));
+    let metrics = Arc::new(measure(&plane, &reloads, &writer));
+    let metrics_server =
+        MetricsServer::start(sockets, metrics).map_err(ServeError::system("start a thread"))?;
     ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
     let acme =
         acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
-    let served = wait(&incoming, &plane, certificates.as_mut());
-    drop(acme);
+    let served = wait(&incoming, &plane, certificates.as_mut(), &reloads);
+    drop((metrics_server, acme));
     crew.stop();
     writer.finish();
     served
@@ -128,6 +141,7 @@ fn wait(
     incoming: &Receiver<News>,
     plane: &Plane,
     mut certificates: Option<&mut Watch>,
+    reloads: &Reloads,
 ) -> Result<(), ServeError> {
     const TICK: Duration = Duration::from_secs(1);
     let mut tide = Tide::default();
@@ -137,7 +151,7 @@ fn wait(
                 tracing::info!(signal, "stopping");
                 return Ok(());
             }
-            Ok(News::Reload) => reload(certificates.as_deref_mut()),
+            Ok(News::Reload) => reload(certificates.as_deref_mut(), reloads),
             Ok(News::WorkerEnded) | Err(RecvTimeoutError::Disconnected) => {
                 return Err(ServeError::WorkerEnded);
             }
@@ -154,7 +168,7 @@ fn wait(
 }
 
 /// Reads again what can change while the server runs.
-fn reload(certificates: Option<&mut Watch>) {
+fn reload(certificates: Option<&mut Watch>, reloads: &Reloads) {
     let Some(watch) = certificates else {
         tracing::warn!(
             "nothing to reload: there are no certificates, and the configuration is read at start only"
@@ -162,7 +176,19 @@ fn reload(certificates: Option<&mut Watch>) {
         return;
     };
     tracing::info!("reloading certificates");
-    watch.reload(Instant::now(), unix_now()).iter().for_each(Notice::log);
+    let notices = watch.reload(Instant::now(), unix_now());
+    notices.iter().for_each(Notice::log);
+    if notices.iter().any(|notice| matches!(notice, Notice::Broken { .. })) {
+        reloads.note_failure();
+    } else {
+        reloads.note_success(unix_now());
+    }
+}
+
+/// The figures of this server, with those that the parts around it keep.
+fn measure(plane: &Arc<Plane>, reloads: &Arc<Reloads>, writer: &EventWriter) -> Metrics {
+    let (reloads, events) = (reloads.clone(), writer.lost());
+    Metrics::new(plane.clone()).with(move || reloads.families()).with(move || events.families())
 }
 
 /// Raises the limit of open files, and warns if it is lower than what could be needed.

@@ -33,6 +33,7 @@ mod hold;
 mod interop;
 mod isolation;
 mod log;
+mod metrics;
 #[path = "../netlab/mod.rs"]
 mod netlab;
 mod networks;
