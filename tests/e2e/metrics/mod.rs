@@ -1,6 +1,8 @@
-//! The figures that the server tells (THREATS P12 and A10).
+//! The figures that the server tells (THREATS P12 and A10), and what is made for reading them: the dashboard, the alert
+//! rules, the documentation.
 
 mod promtool;
+mod queries;
 pub(crate) mod scrape;
 
 use turnbridge::wire::{AttributeType, ChannelNumber, Method};

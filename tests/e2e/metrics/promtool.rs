@@ -1,4 +1,4 @@
-//! What Prometheus' own tool says to the metrics.
+//! What Prometheus' own tool says to the metrics and to the rules.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use super::scrape::{OPEN_METRICS, get, place};
 use super::site;
 use crate::tools::{find, skip_for_want_of};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Runs it with this input; whether it was content, and what it said.
 fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
@@ -53,4 +55,14 @@ fn promtool_reads_open_metrics() {
     let arguments =
         ["tsdb", "create-blocks-from", "openmetrics", file.to_str().unwrap(), blocks.to_str().unwrap()];
     assert!(!promtool(&arguments, "").unwrap().0, "it takes anything");
+}
+
+#[test]
+fn promtool_accepts_the_alert_rules_and_they_fire_when_they_should() {
+    let rules = format!("{ROOT}/config/alerts.yml");
+    let tests = format!("{ROOT}/tests/prometheus/alerts_test.yml");
+    for arguments in [["check", "rules", &rules], ["test", "rules", &tests]] {
+        let Some((is_content, said)) = promtool(&arguments, "") else { return };
+        assert!(is_content, "{said}");
+    }
 }

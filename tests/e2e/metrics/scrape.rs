@@ -79,6 +79,14 @@ impl Figures {
         *found.unwrap_or_else(|| panic!("no {name} in {:#?}", self.series))
     }
 
+    /// Whether some sample has this name, and for each of these labels this value.
+    pub(crate) fn has(&self, name: &str, labels: &[(String, String)]) -> bool {
+        self.series.keys().any(|series| {
+            let (own, rest) = series.split_once('{').unwrap_or((series, ""));
+            own == name && labels.iter().all(|(label, value)| rest.contains(&format!("{label}=\"{value}\"")))
+        })
+    }
+
     /// Names and labels of all that only grows.
     pub(crate) fn growing(&self) -> impl Iterator<Item = (&String, f64)> {
         let is_growing = |name: &str| {
