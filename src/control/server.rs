@@ -10,6 +10,7 @@ use super::metrics::listener::{MetricsListenError, MetricsServer, Sockets};
 use super::metrics::{Metrics, Reloads};
 use super::news::{News, forward_signals};
 use super::plane::{Live, Parts, Plane};
+use super::systemd::{InheritedSockets, Service};
 use super::tide::Tide;
 use super::utc::unix_now;
 use crate::auth::Authenticator;
@@ -93,6 +94,10 @@ impl std::error::Error for ServeError {}
 /// Serves until the process is told to stop. `ready` is called once, when all sockets are open, with the addresses
 /// that were really bound.
 pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
+    // Before anything is opened, so that their numbers are still theirs.
+    let sockets = InheritedSockets::of_this_process()
+        .map_err(ServeError::system("take over the sockets that LISTEN_FDS announces"))?;
+    let mut service = Service::of_this_process();
     let (news, incoming) = mpsc::channel();
     // Before anything is open: from here on a signal ends the server in good order.
     forward_signals(news.clone()).map_err(ServeError::system("listen for signals"))?;
@@ -102,9 +107,9 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         EventLog::start(decisions.clone()).map_err(ServeError::system("start a thread"))?;
     let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
     let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
-    let sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
-    start.advert.services.extend(sockets.services(&start.host));
-    let crew = Crew::start(&start, tls, &events, &news)?;
+    let metrics_sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
+    start.advert.services.extend(metrics_sockets.services(&start.host));
+    let crew = Crew::start(&start, sockets, tls, &events, &news)?;
     drop((events, news));
     let plane = Arc::new(Plane::new(Parts {
         workers: crew.lines(),
@@ -124,12 +129,14 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let reloads = Arc::new(Reloads::new(unix_now()));
     let metrics = Arc::new(measure(&plane, &reloads, &writer));
     let metrics_server =
-        MetricsServer::start(sockets, metrics).map_err(ServeError::system("start a thread"))?;
+        MetricsServer::start(metrics_sockets, metrics).map_err(ServeError::system("start a thread"))?;
     ready(&crew.advert);
+    service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
     let acme =
         acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
-    let served = wait(&incoming, &plane, certificates.as_mut(), &reloads);
+    let served = wait(&incoming, &plane, certificates.as_mut(), &reloads, &mut service);
+    service.stopping();
     drop((metrics_server, acme));
     crew.stop();
     writer.finish();
@@ -142,16 +149,23 @@ fn wait(
     plane: &Plane,
     mut certificates: Option<&mut Watch>,
     reloads: &Reloads,
+    service: &mut Service,
 ) -> Result<(), ServeError> {
     const TICK: Duration = Duration::from_secs(1);
     let mut tide = Tide::default();
+    let tick = service.every(TICK);
     loop {
-        match incoming.recv_timeout(TICK) {
+        service.turn(Instant::now(), plane.workers(), plane.quota().total());
+        match incoming.recv_timeout(tick) {
             Ok(News::Stop(signal)) => {
                 tracing::info!(signal, "stopping");
                 return Ok(());
             }
-            Ok(News::Reload) => reload(certificates.as_deref_mut(), reloads),
+            Ok(News::Reload) => {
+                service.reloading();
+                reload(certificates.as_deref_mut(), reloads);
+                service.reloaded(plane.quota().total());
+            }
             Ok(News::WorkerEnded) | Err(RecvTimeoutError::Disconnected) => {
                 return Err(ServeError::WorkerEnded);
             }
