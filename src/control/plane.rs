@@ -146,26 +146,34 @@ impl Plane {
         &self,
         question: impl Fn(&mut Relay, Now, &mut dyn FnMut(Output<'static, '_>)) -> T + Clone + Send + 'static,
     ) -> Vec<Result<T, Unanswered>> {
-        let mut asked = Vec::with_capacity(self.workers.len());
-        for worker in &self.workers {
-            let (answer, answered) = oneshot::channel();
-            let question = question.clone();
-            let sent = worker.with_core(move |relay, now, out| {
-                let _ = answer.send(question(relay, now, out));
-            });
-            asked.push(sent.map(|()| answered));
-        }
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        let mut answers = Vec::with_capacity(asked.len());
-        for sent in asked {
-            answers.push(match sent {
-                Ok(answered) => match tokio::time::timeout_at(deadline, answered).await {
-                    Ok(Ok(answer)) => Ok(answer),
-                    Ok(Err(_)) | Err(_) => Err(Unanswered),
-                },
-                Err(_) => Err(Unanswered),
-            });
-        }
-        answers
+        ask_each(&self.workers, question).await
     }
+}
+
+/// Asks these workers the same, at the same time; their answers are in the same order.
+pub(super) async fn ask_each<T: Send + 'static>(
+    workers: &[WorkerLine<Relay>],
+    question: impl Fn(&mut Relay, Now, &mut dyn FnMut(Output<'static, '_>)) -> T + Clone + Send + 'static,
+) -> Vec<Result<T, Unanswered>> {
+    let mut asked = Vec::with_capacity(workers.len());
+    for worker in workers {
+        let (answer, answered) = oneshot::channel();
+        let question = question.clone();
+        let sent = worker.with_core(move |relay, now, out| {
+            let _ = answer.send(question(relay, now, out));
+        });
+        asked.push(sent.map(|()| answered));
+    }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut answers = Vec::with_capacity(asked.len());
+    for sent in asked {
+        answers.push(match sent {
+            Ok(answered) => match tokio::time::timeout_at(deadline, answered).await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(_)) | Err(_) => Err(Unanswered),
+            },
+            Err(_) => Err(Unanswered),
+        });
+    }
+    answers
 }

@@ -68,7 +68,7 @@ impl Metrics {
         if !live.config.metrics.enabled {
             return None;
         }
-        let snapshot = Snapshot::take(&self.plane, &self.memory).await;
+        let snapshot = Snapshot::take(self.plane.workers(), self.plane.connections(), &self.memory).await;
         let mut families = vec![build()];
         families.extend(allocations::families(&snapshot));
         families.extend(requests::families(&snapshot));

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::process;
-use crate::control::plane::Plane;
+use crate::control::plane::ask_each;
 use crate::net::counters::Counters as NetCounters;
-use crate::turn::Counters;
+use crate::net::worker::WorkerLine;
+use crate::turn::{Counters, Relay};
 
 /// The figures of one scrape.
 pub(super) struct Snapshot {
@@ -44,24 +45,20 @@ struct Answer {
 }
 
 impl Snapshot {
-    /// Asks all workers.
-    pub(super) async fn take(plane: &Plane, memory: &Memory) -> Self {
+    /// Asks these workers, between which there are so many connections of clients.
+    pub(super) async fn take(workers: &[WorkerLine<Relay>], connections: u32, memory: &Memory) -> Self {
         let next = memory.next.clone();
-        let answers = plane
-            .ask_all(move |relay, _, _| Answer {
-                number: next.fetch_add(1, Ordering::Relaxed),
-                counters: *relay.counters(),
-            })
-            .await
-            .into_iter()
-            .map(Result::ok);
-        let relays = memory.renew(answers);
-        let views = plane.workers().iter().zip(relays).map(|(line, (relay, is_unresponsive))| WorkerView {
+        let answers = ask_each(workers, move |relay, _, _| Answer {
+            number: next.fetch_add(1, Ordering::Relaxed),
+            counters: *relay.counters(),
+        });
+        let relays = memory.renew(answers.await.into_iter().map(Result::ok));
+        let views = workers.iter().zip(relays).map(|(line, (relay, is_unresponsive))| WorkerView {
             net: line.counters(),
             relay,
             is_unresponsive,
         });
-        Self { workers: views.collect(), cpu: process::worker_cpu(), connections: plane.connections() }
+        Self { workers: views.collect(), cpu: process::worker_cpu(), connections }
     }
 
     /// The sum of a counter of the sockets over all workers.
@@ -99,6 +96,14 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::authenticator::{Authenticator, Credentials};
+    use crate::net::ports::RelayPorts;
+    use crate::net::stream::StreamOptions;
+    use crate::net::sys::udp::BufferSizes;
+    use crate::net::worker::{Clock, Setup, Siblings, WorkerHandle, start};
+    use crate::turn::{
+        DropReason, FiveTuple, Input, ListenerId, Now, Output, Parts, Quota, RelayNumber, Transport,
+    };
 
     fn answer(number: u64, suppressed: u64) -> Option<Answer> {
         Some(Answer { number, counters: Counters { suppressed, ..Counters::default() } })
@@ -114,5 +119,69 @@ mod tests {
         assert_eq!(renew([None, answer(5, 7)]), [(0, true), (7, false)]);
         assert_eq!(renew([answer(6, 1), None]), [(1, false), (7, true)]);
         assert_eq!(renew([answer(4, 0), answer(9, 8)]), [(1, false), (8, false)]);
+    }
+
+    fn workers(count: u16) -> Vec<WorkerHandle<Relay>> {
+        let authenticator = Arc::new(Authenticator::new(Credentials::default()));
+        let quota = Arc::new(Quota::new(1));
+        let ports = Arc::new(RelayPorts::new(&[], 49_152..=49_153, [1; 32]));
+        let started = (0..).zip(Siblings::family(count.into())).map(|(own, siblings)| {
+            let relay = Relay::new(Parts {
+                settings: Arc::default(),
+                authenticator: authenticator.clone(),
+                quota: quota.clone(),
+                nonce_key: [1; 32],
+                seed: 1,
+                number: RelayNumber { own, count },
+            });
+            let setup = Setup {
+                listeners: Vec::new(),
+                stream_listeners: Vec::new(),
+                streams: StreamOptions::default(),
+                siblings,
+                ports: ports.clone(),
+                relay_buffers: BufferSizes::default(),
+                clock: Clock::new(),
+                observer: Box::new(|_| ()),
+            };
+            start("test", setup, relay).unwrap()
+        });
+        started.collect()
+    }
+
+    /// Counts a datagram that makes no sense.
+    fn confuse(relay: &mut Relay, now: Now) {
+        let client = FiveTuple::new("192.0.2.1:1".parse().unwrap(), ListenerId::new(Transport::Udp, 0));
+        relay.handle(now, Input::FromClient { client, bytes: &[0xFF; 9] }, &mut |_| ());
+    }
+
+    #[test]
+    fn a_blocked_worker_breaks_no_scrape() {
+        let crew = workers(2);
+        let lines: Vec<_> = crew.iter().map(|worker| worker.line().clone()).collect();
+        let memory = Memory::new(lines.len());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let scrape = || {
+            let snapshot = runtime.block_on(Snapshot::take(&lines, 0, &memory));
+            let silent: Vec<_> = snapshot.workers.iter().map(|worker| worker.is_unresponsive).collect();
+            (snapshot.relay(|it| it.dropped(DropReason::NotStun)), silent)
+        };
+        for line in &lines {
+            line.with_core(|relay, now, _| confuse(relay, now)).unwrap();
+        }
+        assert_eq!(scrape(), (2, vec![false, false]));
+
+        let (release, when_released) = std::sync::mpsc::channel::<()>();
+        let block = move |relay: &mut Relay, now: Now, _: &mut dyn FnMut(Output<'static, '_>)| {
+            confuse(relay, now);
+            // An error says that the test has gone on.
+            let _ = when_released.recv();
+        };
+        lines[1].with_core(block).unwrap();
+        lines[0].with_core(|relay, now, _| confuse(relay, now)).unwrap();
+        assert_eq!(scrape(), (3, vec![false, true]));
+        drop(release);
+        assert_eq!(scrape(), (4, vec![false, false]));
+        crew.into_iter().for_each(|worker| worker.stop().unwrap());
     }
 }
