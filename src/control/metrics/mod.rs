@@ -13,12 +13,14 @@ mod datagrams;
 mod exposition;
 mod family;
 mod format;
-pub mod listener;
+mod listener;
+mod page;
 mod process;
 mod relaying;
 mod reloads;
 mod requests;
 mod snapshot;
+mod sockets;
 mod workers;
 
 use std::sync::Arc;
@@ -27,8 +29,11 @@ use super::plane::Plane;
 use super::utc::unix_now;
 pub use family::{Family, Label, Number};
 pub use format::Format;
+pub(super) use listener::MetricsServer;
 pub use reloads::Reloads;
 use snapshot::{Memory, Snapshot};
+pub use sockets::MetricsListenError;
+pub(super) use sockets::Sockets;
 
 /// Gathers the figures of a running server.
 pub struct Metrics {

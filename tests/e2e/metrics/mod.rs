@@ -5,6 +5,8 @@ mod promtool;
 mod queries;
 pub(crate) mod scrape;
 
+use std::io::Read;
+
 use turnbridge::wire::{AttributeType, ChannelNumber, Method};
 
 use crate::client::Client;
@@ -174,6 +176,17 @@ fn only_two_paths_are_there_and_only_to_be_read() {
     let text = get(address, "/metrics", "text/html");
     assert!(text.head.contains("content-type: text/plain; version=0.0.4"), "{}", text.head);
     assert!(text.body.contains("# TYPE turnbridge_requests_total counter"));
+}
+
+#[test]
+fn a_crowd_that_says_nothing_keeps_nobody_out() {
+    let site = site("metrics-crowd", "");
+    let address = place(&site.server);
+    let crowd: Vec<_> = (0..80).map(|_| connect(address)).collect();
+    assert_eq!(Figures::of(address).get("turnbridge_workers"), 1.0);
+    // The oldest had to go for it.
+    let mut first = &crowd[0];
+    assert_eq!(first.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]
