@@ -1,6 +1,7 @@
 //! How much is taken of what there is.
 
 use super::family::Family;
+use crate::config::checked::Limits;
 use crate::control::plane::Plane;
 
 pub(super) fn families(plane: &Plane) -> Vec<Family> {
@@ -28,5 +29,13 @@ pub(super) fn families(plane: &Plane) -> Vec<Family> {
             "Client addresses (in IPv6: /64) that hold an allocation.",
         )
         .only(count(addresses)),
+        limits(&plane.live().config.limits),
     ]
+}
+
+/// What has no limit is not told.
+fn limits(limits: &Limits) -> Family {
+    let limits = [("allocations", limits.allocations), ("connections", limits.streams.connections)];
+    let set = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
+    Family::gauge("turnbridge_limit", "What [limits] allows of the whole server.").by("limit", set)
 }
