@@ -8,9 +8,11 @@
 )]
 
 mod acme;
+mod drain;
 mod metrics;
 
 pub use acme::Acme;
+pub use drain::Drain;
 pub use metrics::Metrics;
 
 use super::{
@@ -48,6 +50,8 @@ pub struct Config {
     pub turn: Turn,
     /// Where they find out what their NAT does.
     pub nat_discovery: NatDiscovery,
+    /// How it takes its leave.
+    pub drain: Drain,
     /// What is counted for the operator.
     pub metrics: Metrics,
     /// What is told to the operator.
@@ -264,6 +268,7 @@ impl Default for Config {
             peers: Peers::default(),
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
+            drain: Drain::default(),
             metrics: Metrics::default(),
             log: Log::default(),
         }

@@ -17,10 +17,10 @@ mod listener;
 mod page;
 mod process;
 mod relaying;
-mod reloads;
 mod requests;
 mod snapshot;
 mod sockets;
+mod stage;
 mod workers;
 
 use std::sync::Arc;
@@ -30,7 +30,6 @@ use super::utc::unix_now;
 pub use family::{Family, Label, Number};
 pub use format::Format;
 pub(super) use listener::MetricsServer;
-pub use reloads::Reloads;
 use snapshot::{Memory, Snapshot};
 pub use sockets::MetricsListenError;
 pub(super) use sockets::Sockets;
@@ -82,6 +81,7 @@ impl Metrics {
         families.extend(connections::families(&snapshot));
         families.extend(capacity::families(&self.plane));
         families.extend(workers::families(&snapshot));
+        families.extend(stage::families(&self.plane));
         families.extend(certificates::families(self.plane.certificates()));
         families.extend(self.others.iter().flat_map(|source| source()));
         families.extend(process::families(self.started));

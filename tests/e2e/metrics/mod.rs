@@ -158,6 +158,28 @@ fn p12_the_metrics_are_no_peer_whatever_is_allowed() {
 }
 
 #[test]
+fn a_reload_shows_and_opens_nothing() {
+    let site = site("metrics-reload", "");
+    let (address, success) = (place(&site.server), "turnbridge_config_reload_success");
+    let file = site.home.path().join("turnbridge.toml");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let reload = |text: &str, event: &str| {
+        std::fs::write(&file, text).unwrap();
+        site.server.process.reload();
+        site.server.wait_for(event, |_| Some(()));
+    };
+    reload("nonsense", "configuration not reloaded; what ran goes on");
+    assert_eq!(Figures::of(address).get(success), 0.0);
+    reload(&format!("{written}coturn_names = true\n"), "configuration reloaded");
+    let figures = Figures::of(address);
+    assert_eq!((figures.get(success), figures.get("turn_total_traffic_rcvp")), (1.0, 0.0));
+    assert_eq!(figures.get("turnbridge_draining"), 0.0);
+    let mut alice = client(&site, site.credential());
+    alice.allocate().unwrap();
+    assert_eq!(alice.bind(ChannelNumber::FIRST, address), Err(403));
+}
+
+#[test]
 fn only_two_paths_are_there_and_only_to_be_read() {
     let home = Home::new("metrics-paths");
     let server = Server::on_loopback(&home, &[("TURNBRIDGE_METRICS__LISTEN", "127.0.0.1:0,[::1]:0")]);
