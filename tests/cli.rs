@@ -183,7 +183,7 @@ fn check_shows_what_is_in_effect_with_secrets_masked() {
         "t.toml",
         "[[listener]]\naddress = \"127.0.0.1:3478\"\n[relay]\naddresses = [\"127.0.0.1\", \"192.0.2.254\"]\n\
          external = [\"203.0.113.7/127.0.0.1\"]\n[auth]\nsecrets = [\"hidden-hidden-hidden\"]\n\
-         [[auth.user]]\nname = \"bob\"\npassword = \"hidden\"\n",
+         [[auth.user]]\nname = \"bob\"\npassword = \"hidden\"\n[metrics]\nlisten = [\"127.0.0.1:9641\"]\n",
     );
     let environment = [("TURNBRIDGE_LIMITS__MAX_LIFETIME", "30m"), ("TURNBRIDGE_LOG", "debug")];
     let ran = home.run_with(&["check", "t.toml", "--log-format", "json"], &environment, "").expect(0);
@@ -198,6 +198,7 @@ fn check_shows_what_is_in_effect_with_secrets_masked() {
         "#   listens on  udp:127.0.0.1:3478\n",
         "#   relays from 203.0.113.7, bound to 127.0.0.1\n",
         "#   logs in     with time-limited credentials, by secret 1 (auth.secrets[0])\n",
+        "#   measured at 127.0.0.1:9641\n",
         "#   logs in     as the static user bob\n",
         "#   clients use turn:203.0.113.7:3478?transport=udp\n",
     ] {

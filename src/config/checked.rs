@@ -6,6 +6,7 @@ mod credentials_directory;
 mod drain;
 mod limits;
 mod listener;
+mod metrics;
 mod nat_discovery;
 mod relay;
 mod tls;
@@ -15,6 +16,7 @@ pub use auth::{Auth, NamedSecret};
 pub use drain::Drain;
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;
+pub use metrics::Metrics;
 pub use nat_discovery::{AddressPair, NatDiscovery};
 pub use relay::{External, Relay};
 pub use tls::{CertificateFiles, Tls};
@@ -57,6 +59,8 @@ pub struct Config {
     pub drain: Drain,
     /// The channel numbers that may be bound.
     pub channel_numbers: ChannelNumbers,
+    /// Where the figures are told.
+    pub metrics: Metrics,
     /// From which level on something is logged.
     pub log_level: LogLevel,
     /// How a log line looks.
@@ -108,6 +112,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         nat_discovery: nat_discovery::check(raw, &mut findings),
         drain: drain::check(&raw.drain, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
+        metrics: metrics::check(raw, &mut findings),
         log_level: raw.log.level,
         log_format: raw.log.format,
     };

@@ -9,9 +9,11 @@
 
 mod acme;
 mod drain;
+mod metrics;
 
 pub use acme::Acme;
 pub use drain::Drain;
+pub use metrics::Metrics;
 
 use super::{
     address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
@@ -50,6 +52,8 @@ pub struct Config {
     pub nat_discovery: NatDiscovery,
     /// How it takes its leave.
     pub drain: Drain,
+    /// What is counted for the operator.
+    pub metrics: Metrics,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -265,6 +269,7 @@ impl Default for Config {
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
             drain: Drain::default(),
+            metrics: Metrics::default(),
             log: Log::default(),
         }
     }

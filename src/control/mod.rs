@@ -14,6 +14,7 @@ pub mod ice_servers;
 mod keeper;
 mod listeners;
 pub mod logging;
+pub mod metrics;
 mod neighbours;
 mod network;
 mod news;

@@ -7,6 +7,7 @@ use super::crew::Crew;
 use super::events::EventLog;
 use super::explain::Decisions;
 use super::keeper::Keeper;
+use super::metrics::{Metrics, MetricsListenError, MetricsServer, Sockets};
 use super::news::forward_signals;
 use super::plane::{Live, Parts, Plane};
 use super::reload::{Load, Reloader};
@@ -43,6 +44,8 @@ pub enum ServeError {
     Listen(ListenError),
     /// There is nothing to relay from.
     NoRelayAddress,
+    /// There is no place to tell the figures.
+    Metrics(MetricsListenError),
     /// A worker has ended by itself.
     WorkerEnded,
     /// The system refuses something else.
@@ -63,6 +66,7 @@ impl ServeError {
     pub fn listen_failure(&self) -> Option<ListenFailure> {
         match self {
             Self::Listen(error) => Some(error.reason),
+            Self::Metrics(error) => Some(error.reason()),
             Self::NoRelayAddress | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
@@ -72,6 +76,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(error) => error.fmt(f),
+            Self::Metrics(error) => error.fmt(f),
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
@@ -101,6 +106,8 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let revoked = Revoked::of(&start.config.server.state_dir);
     let authenticator = revoked.authenticator(&start.config);
     let tls = watch.as_ref().map(|watch| watch.store().tls_configs());
+    let metrics_sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
+    start.advert.services.extend(metrics_sockets.services(&start.host));
     let crew = Crew::start(&start, &authenticator, sockets, tls, &events, &news)?;
     drop(events);
     let plane = Arc::new(Plane::new(Parts {
@@ -108,6 +115,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         clock: crew.clock,
         quota: crew.quota.clone(),
         ports: crew.network.ports.clone(),
+        caps: crew.network.caps.clone(),
         certificates: watch.as_ref().map(|watch| watch.store().clone()),
         decisions,
         revoked,
@@ -120,6 +128,10 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
             authenticator,
         },
     }));
+    let lost = writer.lost();
+    let metrics = Arc::new(Metrics::new(plane.clone()).with(move || lost.families()));
+    let metrics_server =
+        MetricsServer::start(metrics_sockets, metrics).map_err(ServeError::system("start a thread"))?;
     ready(&crew.advert);
     service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
@@ -130,6 +142,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map_err(ServeError::system("start the ACME client"))?;
     let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme);
     let served = Keeper::new(plane, reloader, service).run(&incoming);
+    drop(metrics_server);
     crew.stop();
     writer.finish();
     served

@@ -114,7 +114,8 @@ fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr], former: &Former
     let (streams, datagrams): (Vec<&Listening>, Vec<&Listening>) =
         advert.listeners.iter().partition(|listener| listener.transport.is_stream());
     let datagram_services: Vec<_> = datagrams.iter().flat_map(|it| places(it.address)).collect();
-    let stream_services = streams.iter().flat_map(|it| places(it.address));
+    let stream_services =
+        streams.iter().map(|it| it.address).chain(advert.services.iter().copied()).flat_map(places);
     PeerRules {
         allow: config.peers.allow.clone(),
         deny: config.peers.deny.clone(),

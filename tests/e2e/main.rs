@@ -35,6 +35,7 @@ mod hold;
 mod interop;
 mod isolation;
 mod log;
+mod metrics;
 #[path = "../netlab/mod.rs"]
 mod netlab;
 mod networks;
