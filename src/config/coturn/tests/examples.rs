@@ -1,0 +1,213 @@
+//! Each option that coturn has had, with a value as somebody may have written it.
+
+use super::*;
+use std::collections::BTreeSet;
+
+const EXAMPLES: &[&str] = &[
+    "CA-file=/etc/turn/clients.pem",
+    "Verbose",
+    "acme-redirect=http://acme.example.org/.well-known/acme-challenge/",
+    "allocation-default-address-family=keep",
+    "allow-loopback-peers",
+    "allowed-peer-ip=10.9.8.7",
+    "alt-listening-port=3480",
+    "alt-tls-listening-port=5350",
+    "alternate-server=192.0.2.9:3478",
+    "aux-server=[2001:db8::4]:33478",
+    "bps-capacity=1000000",
+    "cert=/etc/turn/chain.pem",
+    "channel-lifetime=600",
+    "check-origin-consistency",
+    "cipher-list=\"HIGH\"",
+    "cli",
+    "cli-ip=127.0.0.1",
+    "cli-max-output-sessions=100",
+    "cli-password=$5$aa$bb",
+    "cli-port=5766",
+    "cpus=2",
+    "daemon",
+    "db=/var/db/turndb",
+    "denied-peer-ip=172.16.0.0-172.31.255.255",
+    "dh-file=/etc/turn/dh.pem",
+    "dh1066",
+    "dh2066",
+    "dh566",
+    "drain-min-allocations=5",
+    "drop-invalid-packets",
+    "drop-invalid-packets-log",
+    "dtls",
+    "ec-curve-name=prime256v1",
+    "external-ip=203.0.113.5/192.0.2.5",
+    "fingerprint",
+    "include-reason-string",
+    "keep-address-family",
+    "listening-device=eth0",
+    "listening-ip=192.0.2.5",
+    "listening-port=3400",
+    "log-binding",
+    "log-file=/var/log/turn.log",
+    "log-min-level=info",
+    "lt-cred-mech",
+    "max-allocate-lifetime=3600",
+    "max-allocate-timeout=60",
+    "max-bps=100000",
+    "max-port=60000",
+    "min-port=50000",
+    "mobility",
+    "mongo-userdb=\"mongodb://localhost/coturn\"",
+    "multiplex-peer",
+    "multiplex-peer-max-peers=256",
+    "multiplex-peer-port=40000",
+    "mysql-userdb=\"host=localhost dbname=coturn\"",
+    "ne=3",
+    "new-log-timestamp",
+    "new-log-timestamp-format \"%FT%T%z\"",
+    "no-auth",
+    "no-auth-pings",
+    "no-cli",
+    "no-dtls",
+    "no-dynamic-ip-list",
+    "no-dynamic-realms",
+    "no-loopback-peers",
+    "no-multicast-peers",
+    "no-rfc5780",
+    "no-software-attribute",
+    "no-sslv2",
+    "no-sslv3",
+    "no-stdout-log",
+    "no-stun",
+    "no-stun-backward-compatibility",
+    "no-tcp",
+    "no-tcp-relay",
+    "no-tls",
+    "no-tlsv1",
+    "no-tlsv1_1",
+    "no-tlsv1_2",
+    "no-udp",
+    "no-udp-relay",
+    "oauth",
+    "permission-lifetime=300",
+    "pidfile=\"/run/turnserver.pid\"",
+    "pkey=/etc/turn/key.pem",
+    "pkey-pwd=letmein",
+    "proc-group=turnserver",
+    "proc-user=turnserver",
+    "prod",
+    "prometheus",
+    "prometheus-address=127.0.0.1",
+    "prometheus-cert=/etc/turn/chain.pem",
+    "prometheus-key=/etc/turn/key.pem",
+    "prometheus-path=/metrics",
+    "prometheus-port=9641",
+    "prometheus-tls",
+    "prometheus-username-labels",
+    "psql-userdb=\"host=localhost dbname=coturn\"",
+    "raw-public-keys",
+    "realm=example.org",
+    "redis-statsdb=\"ip=127.0.0.1\"",
+    "redis-userdb=\"ip=127.0.0.1\"",
+    "relay-device=eth1",
+    "relay-ip=192.0.2.5",
+    "relay-threads=2",
+    "respond-http-unsupported",
+    "response-origin-only-with-rfc5780",
+    "rest-api-separator=:",
+    "rfc3489-compatibility",
+    "rfc5766-channel-numbers",
+    "rfc5780",
+    "secret-key-file=/etc/turn/aes",
+    "secure-stun",
+    "server-name=turn.example.org",
+    "server-relay",
+    "simple-log",
+    "sock-buf-size=1048576",
+    "software-attribute",
+    "sql-userdb=\"host=localhost dbname=coturn\"",
+    "stale-nonce=600",
+    "stateless-nonce",
+    "stateless-nonce-secret=of-the-whole-fleet",
+    "static-auth-secret=north-north-north",
+    "stun-backward-compatibility",
+    "stun-only",
+    "syslog",
+    "syslog-facility=\"LOG_LOCAL1\"",
+    "tcp-alternate-server=192.0.2.9",
+    "tcp-proxy-port=5555",
+    "tls-alternate-server=192.0.2.9:5349",
+    "tls-listening-port=443",
+    "tlsv1",
+    "tlsv1_1",
+    "total-quota=100",
+    "udp-alternate-server=192.0.2.9",
+    "udp-gso",
+    "udp-recvmmsg",
+    "udp-recvmmsg-log",
+    "udp-self-balance",
+    "udp-sendmmsg-log",
+    "unauthorized-ratelimit",
+    "unauthorized-ratelimit-rps=10",
+    "use-auth-secret",
+    "user=alice:wonderland",
+    "user-quota=10",
+    "userdb=/var/lib/turn/turndb",
+    "verbose",
+    "web-admin",
+    "web-admin-ip=127.0.0.1",
+    "web-admin-listen-on-workers",
+    "web-admin-port=8080",
+];
+
+fn name(example: &str) -> &str {
+    example.split([' ', '=']).next().unwrap()
+}
+
+/// Loads what comes of a file, and looks for each of its options in the comments or in what people are told.
+#[track_caller]
+fn check(text: &str) {
+    let converted = converted(text);
+    loaded(&converted);
+    let told = converted.report.text();
+    for line in text.lines() {
+        let name = name(line);
+        let in_comment = format!("{name} (line");
+        let is_said = told.lines().any(|told| told.contains(&format!(", {name}: ")));
+        assert!(
+            is_said || converted.toml.contains(&in_comment),
+            "{name} is lost:\n{told}\n{}",
+            *converted.toml
+        );
+    }
+    assert_eq!(verdicts(&converted).len(), text.lines().count(), "{told}");
+    assert_eq!(
+        converted.report.count(Verdict::Unknown) + converted.report.count(Verdict::Invalid),
+        0,
+        "{told}"
+    );
+}
+
+#[test]
+fn there_is_an_example_of_each_option() {
+    let examples: BTreeSet<&str> = EXAMPLES.iter().copied().map(name).collect();
+    assert_eq!(examples, known_options().collect());
+}
+
+#[test]
+fn each_option_is_carried_over_or_told_of() {
+    for example in EXAMPLES {
+        check(example);
+    }
+}
+
+#[test]
+fn each_two_options_together_are_carried_over_or_told_of() {
+    for (at, example) in EXAMPLES.iter().enumerate() {
+        for other in &EXAMPLES[..at] {
+            check(&format!("{example}\n{other}"));
+        }
+    }
+}
+
+#[test]
+fn all_options_together_are_carried_over_or_told_of() {
+    check(&EXAMPLES.join("\n"));
+}
