@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod credential;
 mod exit;
+mod import;
 mod output;
 mod serve;
 mod settings;
@@ -24,6 +25,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Credential(args)) => credential::run(&args),
+        Some(Command::Import(args)) => import::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
     };
     done.unwrap_or_else(|failure| {
@@ -53,6 +55,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Make a time-limited credential, or say what is wrong with one
     Credential(Box<credential::CredentialArgs>),
+    /// Make a configuration from one of coturn's, and say what of it is not the same
+    Import(import::ImportArgs),
     /// Load a TURN server, check what it relays, and tell what it spends
     Bench(bench::BenchArgs),
 }
@@ -64,6 +68,7 @@ Examples:
   turnbridge check /etc/turnbridge.toml         look before you start it
   turnbridge credential --user alice --json     iceServers for a browser
   turnbridge credential verify NAME PASSWORD    why does it not log in?
+  turnbridge import /etc/turnserver.conf        come from coturn
 
 Every key of the configuration can be set from the environment as TURNBRIDGE_SECTION__KEY.
 

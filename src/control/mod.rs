@@ -12,7 +12,7 @@ mod listeners;
 pub mod logging;
 mod news;
 pub mod plane;
-mod private_file;
+pub(crate) mod private_file;
 pub mod server;
 pub mod settings;
 pub mod state;

@@ -29,6 +29,7 @@ mod exit_codes;
 mod fallback;
 mod first_minute;
 mod hold;
+mod import;
 #[path = "../interop/mod.rs"]
 mod interop;
 mod isolation;

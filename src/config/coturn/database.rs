@@ -60,6 +60,16 @@ pub struct RealmRow {
 }
 
 impl Database {
+    /// Whether there is nothing in it, as after the installation.
+    pub fn is_empty(&self) -> bool {
+        let Self { users, secrets, allowed_peers, denied_peers, realm_options, origins, oauth_keys, admins } =
+            self;
+        users.is_empty()
+            && secrets.is_empty()
+            && [allowed_peers, denied_peers, realm_options].iter().all(|rows| rows.is_empty())
+            && [origins, oauth_keys, admins].iter().all(|count| **count == 0)
+    }
+
     /// The realm of all users and secrets, if it is one.
     pub(super) fn only_realm(&self) -> Option<&str> {
         let users = self.users.iter().map(|row| row.realm.as_str());

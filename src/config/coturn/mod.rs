@@ -82,6 +82,11 @@ pub fn user_database(text: &str) -> Option<PathBuf> {
     named.last().map(|line| PathBuf::from(line.value))
 }
 
+/// Whether a configuration names any database.
+pub fn names_database(text: &str) -> bool {
+    line::lines(text).any(|line| matches!(line.name, "userdb" | "db") || line.name.ends_with("-userdb"))
+}
+
 /// Where coturn looks for a database when none is named.
 pub const DEFAULT_DATABASES: [&str; 3] =
     ["/var/lib/turn/turndb", "/var/db/turndb", "/usr/local/var/db/turndb"];

@@ -1,6 +1,6 @@
 //! What has become of each option: nothing of a foreign configuration gets lost without a word.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::fmt::{self, Write};
 
 /// All that is to be said about a conversion. Nothing in it is a secret.
@@ -29,8 +29,7 @@ pub struct Entry {
 }
 
 /// Where something was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// A line of the file, from 1.
     Line(usize),
@@ -90,18 +89,28 @@ impl Report {
     }
 
     fn summary(&self) -> String {
-        let lines = self.entries.iter().filter(|entry| matches!(entry.place, Place::Line(_))).count();
-        let count = |verdict| self.count(verdict);
-        format!(
-            "{lines} lines: {} mapped, {} mapped with a difference, {} need nothing, {} dropped, {} not understood, \
-             {} unknown",
-            count(Verdict::Mapped),
-            count(Verdict::Changed),
-            count(Verdict::Default),
-            count(Verdict::Dropped),
-            count(Verdict::Invalid),
-            count(Verdict::Unknown),
-        )
+        let words = [
+            (Verdict::Mapped, "the same"),
+            (Verdict::Changed, "not the same"),
+            (Verdict::Default, "nothing to do"),
+            (Verdict::Dropped, "dropped"),
+            (Verdict::Invalid, "not understood"),
+            (Verdict::Unknown, "unknown"),
+        ];
+        words.map(|(verdict, word)| format!("{} {word}", self.count(verdict))).join(", ")
+    }
+}
+
+/// As a field beside the others of its entry.
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        match self {
+            Self::Line(number) => map.serialize_entry("line", number)?,
+            Self::Table(table) => map.serialize_entry("table", table)?,
+            Self::Note => {}
+        }
+        map.end()
     }
 }
 
