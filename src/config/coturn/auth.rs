@@ -164,6 +164,13 @@ fn secrets(it: &mut Conversion<'_>, lines: &[Line<'_>], realm: &str, scheme: Sch
             section.offer("secrets", values, format!("{comment} coturn does not use them with lt-cred-mech."))
         }
     };
+    if scheme != Scheme::Static {
+        it.note(
+            "auth.expiry",
+            "an expired credential is refused at each request; coturn looks at the expiry of a new allocation only, which \
+             is \"at-allocation\"",
+        );
+    }
     scheme != Scheme::Static
 }
 

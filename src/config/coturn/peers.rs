@@ -26,11 +26,16 @@ pub(super) fn convert(it: &mut Conversion<'_>, realm: &str) {
         "private networks, this host and what else is not public are not relayed to, which coturn does unless \
          denied-peer-ip forbids it; see peers.allow",
     );
-    if let Some(line) = it.switch("rfc5766-channel-numbers") {
-        let comment = format!("From {}.", origin(&[line]));
-        it.draft.section(SectionKind::Turn).set("channel_numbers", "rfc5766", comment);
-        it.mapped(&line, "turn.channel_numbers");
-    }
+    let Some(line) = it.switch("rfc5766-channel-numbers") else {
+        return it.note(
+            "channels",
+            "numbers above 0x4FFF are refused, which old versions of coturn take; for clients from before 2020 see \
+             turn.channel_numbers",
+        );
+    };
+    let comment = format!("From {}.", origin(&[line]));
+    it.draft.section(SectionKind::Turn).set("channel_numbers", "rfc5766", comment);
+    it.mapped(&line, "turn.channel_numbers");
 }
 
 /// Networks, and where they come from.

@@ -9,6 +9,7 @@ use super::{
 
 pub(super) const OPTIONS: &[KnownOption] = &[
     mapped("no-tls", Kind::Switch),
+    mapped("no-dtls", Kind::Switch),
     mapped("cert", Kind::Value),
     mapped("pkey", Kind::Value),
     mapped("pkey-pwd", Kind::Value),
@@ -21,6 +22,10 @@ pub(super) fn convert(it: &mut Conversion<'_>) -> bool {
         it.draft.section(SectionKind::Tls).set("min_version", "1.3", format!("From {}.", origin(&[line])));
         it.mapped(&line, "tls.min_version");
     }
+    let no_dtls = it.switch("no-dtls");
+    if let Some(line) = no_dtls {
+        it.default(&line, "there is no DTLS");
+    }
     let off = it.switch("no-tls");
     let (chain, key) = (it.last("cert"), it.last("pkey"));
     let password = it.last("pkey-pwd");
@@ -32,7 +37,15 @@ pub(super) fn convert(it: &mut Conversion<'_>) -> bool {
         return false;
     }
     match (chain, key) {
-        (Some(chain), Some(key)) => certificate(it, &chain, &key, password.as_ref()),
+        (Some(chain), Some(key)) => {
+            if no_dtls.is_none() {
+                it.note(
+                    "dtls",
+                    "coturn before 4.17 speaks DTLS with this certificate as well; here there is only TLS",
+                );
+            }
+            certificate(it, &chain, &key, password.as_ref())
+        }
         (Some(line), None) | (None, Some(line)) => {
             let other = if chain.is_some() { "pkey" } else { "cert" };
             it.dropped(

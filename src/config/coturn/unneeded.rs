@@ -17,7 +17,6 @@ const BATCHES: &str = "datagrams are received and sent in batches wherever the k
 const NO_DATABASE: &str = "users and secrets are in the configuration, and no database is asked";
 
 pub(super) const OPTIONS: &[KnownOption] = &[
-    switch("no-dtls", "there is no DTLS"),
     switch("no-tlsv1", OLD_TLS),
     switch("no-tlsv1_1", OLD_TLS),
     switch("no-sslv2", OLD_TLS),
