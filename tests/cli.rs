@@ -452,3 +452,32 @@ fn a_database_that_was_asked_for_must_be_there_and_another_need_not() {
     let ran = home.run(&["import", "nothing.conf"]).expect(1);
     assert!(ran.err.starts_with("error: nothing.conf cannot be read: "), "{ran:?}");
 }
+
+#[test]
+fn each_command_has_a_manual_page_and_each_shell_its_completions() {
+    let home = Home::new("manual");
+    let ran = home.run(&["man", "--out", "pages"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let mut pages: Vec<_> = fs::read_dir(home.0.join("pages"))
+        .unwrap()
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .collect();
+    pages.sort();
+    for page in ["turnbridge.1", "turnbridge-serve.1", "turnbridge-check.1", "turnbridge-credential-verify.1"]
+    {
+        assert!(pages.iter().any(|there| there == page), "{page} is not among {pages:?}");
+    }
+    let page = fs::read_to_string(home.0.join("pages/turnbridge-check.1")).unwrap();
+    assert!(page.contains(".SH SYNOPSIS") && page.contains("TURNBRIDGE_CONFIG"), "{page}");
+
+    for (shell, word) in
+        [("bash", "complete -F"), ("zsh", "#compdef turnbridge"), ("fish", "complete -c turnbridge")]
+    {
+        let ran = home.run(&["completions", shell]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        assert!(ran.out.contains(word) && ran.out.contains("credential"), "{shell}: {}", ran.out);
+    }
+    let ran = home.run(&["man", "--out", "/proc/pages"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("cannot write to /proc/pages"), "{}", ran.err);
+}

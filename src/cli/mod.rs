@@ -2,9 +2,12 @@
 
 mod bench;
 mod check;
+mod completions;
 mod credential;
 mod exit;
+mod healthcheck;
 mod import;
+mod man;
 mod output;
 mod serve;
 mod settings;
@@ -27,6 +30,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Credential(args)) => credential::run(&args),
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
     };
     done.unwrap_or_else(|failure| {
         output::note(failure.to_string().trim_end());
@@ -34,12 +40,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     })
 }
 
+/// What the program is called.
+const NAME: &str = "turnbridge";
+
+/// The whole command line, as a description.
+fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// A STUN and TURN server
 ///
 /// Without a command it serves. Without a configuration file it listens on port 3478 of all addresses, makes a secret
 /// that it keeps, and prints a credential for a first try.
 #[derive(Debug, Parser)]
-#[command(name = "turnbridge", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(name = NAME, version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -59,6 +73,13 @@ enum Command {
     Import(import::ImportArgs),
     /// Load a TURN server, check what it relays, and tell what it spends
     Bench(bench::BenchArgs),
+    /// Say whether the server on this host answers
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print what a shell needs to complete commands and flags
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -66,6 +87,7 @@ Examples:
   turnbridge                                    try it out
   turnbridge --config /etc/turnbridge.toml      run a server
   turnbridge check /etc/turnbridge.toml         look before you start it
+  turnbridge healthcheck                        does it answer?
   turnbridge credential --user alice --json     iceServers for a browser
   turnbridge credential verify NAME PASSWORD    why does it not log in?
   turnbridge import /etc/turnserver.conf        come from coturn
@@ -90,6 +112,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -28,6 +28,7 @@ mod certificates;
 mod exit_codes;
 mod fallback;
 mod first_minute;
+mod healthcheck;
 mod hold;
 mod import;
 #[path = "../interop/mod.rs"]
@@ -44,4 +45,6 @@ mod stream_ends;
 mod stream_framing;
 mod stream_limits;
 mod stream_tls;
+mod systemd;
 mod tcp_relay;
+mod units;

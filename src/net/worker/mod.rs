@@ -130,6 +130,9 @@ pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io:
         setup;
     let poll = Poll::new()?;
     for (listener, number) in listeners.iter().zip(0..) {
+        if !listener.is_heard {
+            continue;
+        }
         let token = SocketId::listener(number).token();
         let socket = listener.inlet().0.as_raw_fd();
         poll.registry().register(&mut SourceFd(&socket), token, Interest::READABLE)?;
