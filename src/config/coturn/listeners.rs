@@ -121,7 +121,11 @@ fn transports<'a>(it: &mut Conversion<'a>, tls: bool) -> Transports<'a> {
     let lines: Vec<Line<'a>> = no_udp.into_iter().chain(no_tcp).collect();
     if lines.len() == 2 && !tls {
         for line in &lines {
-            it.changed(line, "listener", "nothing would be listened on, so the default listeners are kept");
+            it.changed(
+                line,
+                "listener.transport",
+                "nothing would be listened on, so the default listeners are kept",
+            );
         }
         return Transports { udp: true, tcp: true, tls, lines: Vec::new() };
     }

@@ -211,3 +211,24 @@ fn each_two_options_together_are_carried_over_or_told_of() {
 fn all_options_together_are_carried_over_or_told_of() {
     check(&EXAMPLES.join("\n"));
 }
+
+#[test]
+fn the_guide_names_each_option_that_becomes_a_key() {
+    let guide = include_str!("../../../../docs/migrating-from-coturn.md");
+    let rows: Vec<&str> = guide.lines().filter(|line| line.starts_with("| `")).collect();
+    let discovery = "listening-ip=192.0.2.1\nlistening-ip=192.0.2.2\nrfc5780\nrfc3489-compatibility\nalt-listening-port=9";
+    let tls = "cert=/c.pem\npkey=/k.pem\ntls-listening-port=443";
+    let mut texts = vec![EXAMPLES.join("\n"), discovery.to_owned(), tls.to_owned()];
+    texts.extend(EXAMPLES.iter().map(|example| (*example).to_owned()));
+    let mut seen = BTreeSet::new();
+    for text in texts {
+        for entry in converted(&text).report.entries {
+            for key in entry.keys {
+                let (option, key) = (format!("`{}`", entry.option), format!("`{key}`"));
+                assert!(rows.iter().any(|row| row.contains(&option) && row.contains(&key)), "{option} {key}");
+                seen.insert(option);
+            }
+        }
+    }
+    assert!(seen.len() > 35, "{seen:?}");
+}
