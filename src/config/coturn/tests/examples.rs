@@ -232,3 +232,68 @@ fn the_guide_names_each_option_that_becomes_a_key() {
     }
     assert!(seen.len() > 35, "{seen:?}");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_values_of_any_options_give_a_configuration_that_loads(
+        lines in proptest::collection::vec((0..EXAMPLES.len(), 0..EXAMPLES.len() + ODD.len()), 0..16),
+    ) {
+        let value = |at: usize| match EXAMPLES.get(at) {
+            Some(example) => example.split_once('=').map_or("", |(_, value)| value),
+            None => ODD[at - EXAMPLES.len()],
+        };
+        let text: Vec<String> =
+            lines.iter().map(|(option, at)| format!("{}={}", name(EXAMPLES[*option]), value(*at))).collect();
+        let converted = converted(&text.join("\n"));
+        loaded(&converted);
+        proptest::prop_assert!(verdicts(&converted).len() >= text.len());
+    }
+}
+
+/// Values that are close to the edge of something.
+const ODD: &[&str] = &[
+    "0",
+    "1",
+    "53",
+    "3478",
+    "3479",
+    "5349",
+    "65535",
+    "65536",
+    "4294967296",
+    "18446744073709551616",
+    "-1",
+    "off",
+    "0.0.0.0",
+    "::",
+    "127.0.0.1",
+    "::1",
+    "10.0.0.1",
+    "10.0.0.2",
+    "2001:db8::1",
+    "2001:db8::2",
+    "255.255.255.255",
+    "ff02::1",
+    "::ffff:10.0.0.1",
+    "[::1]",
+    "10.0.0.1/10.0.0.2",
+    "10.0.0.2/10.0.0.1",
+    "203.0.113.1/10.0.0.1",
+    "203.0.113.2/10.0.0.2",
+    "203.0.113.1",
+    "2001:db8::9/2001:db8::1",
+    "0.0.0.0:3478",
+    "127.0.0.1:3479",
+    "[::]:53",
+    "0.0.0.0-255.255.255.255",
+    "::-::ffff",
+    "a:b",
+    "a:0x00112233445566778899aabbccddeeff",
+    "a:\u{202E}",
+    "\u{30DE}",
+    ":",
+    "\u{1}",
+    "${CREDENTIALS_DIRECTORY}/x",
+];
