@@ -37,11 +37,11 @@ enum Scheme {
 /// Writes the sections, and returns the realm that is served.
 pub(super) fn convert(it: &mut Conversion<'_>) -> String {
     let realm = realm(it);
-    let secret_lines = it.every("static-auth-secret");
-    let scheme = scheme(it, !secret_lines.is_empty());
+    let (secret_lines, user_lines) = (it.every("static-auth-secret"), it.every("user"));
+    let scheme = scheme(it, !secret_lines.is_empty(), !user_lines.is_empty());
     let has_secrets = secrets(it, &secret_lines, &realm, scheme);
     separator(it);
-    let has_users = users::convert(it, &realm, scheme);
+    let has_users = users::convert(it, user_lines, &realm, scheme);
     if !has_secrets && !has_users {
         it.note(
             "auth",
@@ -97,7 +97,8 @@ fn is_realm(text: &str) -> bool {
     name::opaque_string(text).is_ok_and(|realm| realm.chars().count() <= checked::MAX_REALM_CHARS)
 }
 
-fn scheme(it: &mut Conversion<'_>, has_secrets: bool) -> Scheme {
+/// A secret or a user in the file is as good as the switch.
+fn scheme(it: &mut Conversion<'_>, has_secrets: bool, has_users: bool) -> Scheme {
     let time_limited = it.switch("use-auth-secret");
     let statics = it.switch("lt-cred-mech");
     for line in [time_limited, statics].into_iter().flatten() {
@@ -109,10 +110,10 @@ fn scheme(it: &mut Conversion<'_>, has_secrets: bool) -> Scheme {
             "nobody relays without a credential: an open relay is used for attacks within hours",
         );
     }
-    match (time_limited.is_some() || has_secrets, statics) {
+    match (time_limited.is_some() || has_secrets, statics.is_some() || has_users) {
         (true, _) => Scheme::TimeLimited,
-        (false, Some(_)) => Scheme::Static,
-        (false, None) => Scheme::Open,
+        (false, true) => Scheme::Static,
+        (false, false) => Scheme::Open,
     }
 }
 

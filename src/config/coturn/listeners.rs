@@ -55,11 +55,8 @@ pub(super) fn convert<'a>(it: &mut Conversion<'a>, tls: bool) -> Listening<'a> {
     let mut wanted = main_listeners(&addresses, &port, &tls_port, &transports);
     wanted.extend(auxiliary(it, &transports));
     wanted.extend(behind_proxy(it, &addresses));
-    let names_something = [&port.1, &tls_port.1].iter().any(|line| line.is_some())
-        || !(addresses.is_empty() && transports.lines.is_empty())
-        || tls
-        || wanted.iter().any(|wanted| !wanted.lines.is_empty());
-    if names_something {
+    // The defaults need not be written.
+    if tls || !transports.lines.is_empty() || wanted.iter().any(|wanted| !wanted.lines.is_empty()) {
         write(it, wanted, &transports.lines);
     }
     let udp_port = transports.udp.then_some(port.0);
@@ -98,7 +95,7 @@ fn addresses<'a>(it: &mut Conversion<'a>) -> Vec<(IpAddr, Line<'a>)> {
     for line in it.every("listening-ip") {
         let text = line.value.trim_start_matches('[').trim_end_matches(']');
         match text.parse::<IpAddr>() {
-            Ok(ip) if ip.is_multicast() || ip == IpAddr::from([255; 4]) => {
+            Ok(ip) if !is_of_one_host(&ip) => {
                 it.invalid_line(&line, format!("{ip} is not an address of one host"));
             }
             Ok(ip) if addresses.iter().any(|(earlier, _)| *earlier == ip) => {
@@ -180,11 +177,7 @@ fn auxiliary<'a>(it: &mut Conversion<'a>, transports: &Transports<'a>) -> Vec<Wa
     let mut wanted = Vec::new();
     for line in it.every("aux-server") {
         match line.value.parse::<SocketAddr>() {
-            Ok(address)
-                if address.port() != 0
-                    && !address.ip().is_multicast()
-                    && address.ip() != IpAddr::from([255; 4]) =>
-            {
+            Ok(address) if address.port() != 0 && is_of_one_host(&address.ip()) => {
                 it.mapped(&line, "listener");
                 let served = [(transports.udp, Transport::Udp), (transports.tcp, stream)];
                 for (_, transport) in served.into_iter().filter(|(is_served, _)| *is_served) {
@@ -192,7 +185,7 @@ fn auxiliary<'a>(it: &mut Conversion<'a>, transports: &Transports<'a>) -> Vec<Wa
                     wanted.push(Wanted { listener, lines: vec![line], comment: "" });
                 }
             }
-            _ => it.invalid_line(&line, "expected \"address:port\""),
+            Ok(_) | Err(_) => it.invalid_line(&line, "expected \"address:port\""),
         }
     }
     wanted
@@ -234,6 +227,10 @@ fn proxy_port<'a>(it: &mut Conversion<'a>) -> Port<'a> {
             (0, None)
         }
     }
+}
+
+fn is_of_one_host(ip: &IpAddr) -> bool {
+    !ip.is_multicast() && *ip != IpAddr::from([255; 4])
 }
 
 fn at(ip: IpAddr, port: u16) -> ListenAddress {

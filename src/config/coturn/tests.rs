@@ -311,6 +311,11 @@ fn what_coturn_would_not_accept_from_a_database_is_not_accepted_here() {
         (key(&users, "auth.user.0.name"), key(&users, "auth.secrets")),
         ("\"bob\"".into(), "[]".into())
     );
+    let users = converted_with("realm=north\nuser=carol:builder", Some(&database));
+    assert_eq!(
+        (key(&users, "auth.user.1.name"), key(&users, "auth.secrets")),
+        ("\"bob\"".into(), "[]".into())
+    );
     let none = converted_with("realm=west", Some(&database));
     assert!(none.report.text().contains("auth: there is no secret and no user"), "{}", none.report.text());
 }

@@ -22,12 +22,17 @@ const BESIDE_SECRETS: &str =
     "coturn does not let users in beside use-auth-secret. Here both can log in: remove the # if they may.";
 
 /// Writes the users, and says whether there are any that can log in.
-pub(super) fn convert(it: &mut Conversion<'_>, realm: &str, scheme: Scheme) -> bool {
+pub(super) fn convert<'a>(
+    it: &mut Conversion<'a>,
+    found: Vec<Line<'a>>,
+    realm: &str,
+    scheme: Scheme,
+) -> bool {
     let asleep = scheme == Scheme::TimeLimited;
     let mut written: Vec<String> = Vec::new();
     // Of two lines for one name the last one counts.
     let mut lines: Vec<(Line<'_>, Written)> = Vec::new();
-    for line in it.every("user") {
+    for line in found {
         match read(line.value) {
             Ok(user) => {
                 if let Some(at) = lines.iter().position(|(_, earlier)| earlier.name == user.name) {
