@@ -33,6 +33,7 @@ pub(super) enum SectionKind {
     Peers,
     Turn,
     NatDiscovery,
+    Drain,
     Log,
 }
 
@@ -57,6 +58,7 @@ impl SectionKind {
             Self::Peers => "[peers]",
             Self::Turn => "[turn]",
             Self::NatDiscovery => "[nat_discovery]",
+            Self::Drain => "[drain]",
             Self::Log => "[log]",
         }
     }

@@ -17,6 +17,7 @@ mod option;
 mod peers;
 mod process;
 mod ranges;
+mod redirect;
 mod relay;
 mod report;
 mod tls;
@@ -64,6 +65,7 @@ pub fn convert(source: Source<'_>) -> Converted {
     limits::convert(&mut it, &realm);
     peers::convert(&mut it, &realm);
     process::convert(&mut it);
+    redirect::convert(&mut it);
     log::convert(&mut it);
     database::convert(&mut it);
     let (draft, report) = it.end();

@@ -1,7 +1,8 @@
 //! The options that coturn has had, from 4.5 to 4.17, and what is known about each without looking at its value.
 
 use super::{
-    auth, database, limits, listeners, log, nat_discovery, peers, process, relay, tls, unneeded, unserved,
+    auth, database, limits, listeners, log, nat_discovery, peers, process, redirect, relay, tls, unneeded,
+    unserved,
 };
 use crate::config::nearest::nearest;
 
@@ -40,7 +41,7 @@ pub(super) const fn mapped(name: &'static str, kind: Kind) -> KnownOption {
 
 /// All known options, each once.
 pub(super) fn known() -> impl Iterator<Item = &'static KnownOption> {
-    let tables: [&'static [KnownOption]; 12] = [
+    let tables: [&'static [KnownOption]; 13] = [
         listeners::OPTIONS,
         tls::OPTIONS,
         relay::OPTIONS,
@@ -50,6 +51,7 @@ pub(super) fn known() -> impl Iterator<Item = &'static KnownOption> {
         peers::OPTIONS,
         nat_discovery::OPTIONS,
         process::OPTIONS,
+        redirect::OPTIONS,
         log::OPTIONS,
         unneeded::OPTIONS,
         unserved::OPTIONS,

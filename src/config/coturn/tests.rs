@@ -118,6 +118,8 @@ fn options_become_the_keys_that_mean_the_same() {
         ("relay-threads=0", "server.workers", "1"),
         ("cpus=3", "server.workers", "3"),
         ("sock-buf-size=8388608", "server.receive_buffer", "\"8 MiB\""),
+        ("alternate-server=192.0.2.9", "drain.alternates.1", "\"tcp:192.0.2.9:3478\""),
+        ("tls-alternate-server=[2001:db8::9]:443", "drain.alternates", "[\"tls:[2001:db8::9]:443\"]"),
         ("Verbose", "log.level", "\"debug\""),
         ("log-min-level=warning", "log.level", "\"warn\""),
     ];
@@ -186,6 +188,8 @@ fn what_cannot_be_the_same_is_said() {
         ("max-bps=18446744073709551615", Invalid, "more than any network"),
         ("relay-threads=5000", Invalid, "up to 1024"),
         ("log-file=/var/log/turn.log", Dropped, "StandardError=append"),
+        ("udp-alternate-server=192.0.2.9:5000", Changed, "while it is drained"),
+        ("alternate-server=turn2.example.org", Invalid, "an IP address"),
         ("log-file=stdout", Default, "standard error"),
         ("log-min-level=loud", Invalid, "expected debug"),
         ("listning-port=3478", Unknown, "did you mean listening-port?"),

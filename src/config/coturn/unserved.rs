@@ -21,7 +21,6 @@ const DTLS: &str = "there is no DTLS: browsers use TLS over TCP (turns:…?trans
 const DH: &str = "keys are agreed on by elliptic curves; TLS without forward secrecy and finite-field Diffie-Hellman are not spoken";
 const TELNET: &str = "there is no telnet interface, and so no password for it";
 const METRICS: &str = "there are no metrics yet";
-const REDIRECT: &str = "clients are not redirected yet; put the addresses of all servers into the clients' iceServers, or into the DNS";
 const OAUTH: &str = "tokens of OAuth (RFC 7635) are not accepted; use time-limited credentials: auth.secrets";
 const SYSTEMD: &str =
     "the process is started as the user it is meant to be: User= and Group= in a systemd unit";
@@ -115,10 +114,6 @@ pub(super) const OPTIONS: &[KnownOption] = &[
         "acme-redirect",
         "nothing is redirected: certificates can come by themselves (tls.acme), or HTTP is passed on (listener.fallback)",
     ),
-    value("alternate-server", REDIRECT),
-    value("tls-alternate-server", REDIRECT),
-    value("udp-alternate-server", REDIRECT),
-    value("tcp-alternate-server", REDIRECT),
     switch(
         "mobility",
         "allocations do not move to another client address (RFC 8016); browsers restart ICE instead",
@@ -126,7 +121,10 @@ pub(super) const OPTIONS: &[KnownOption] = &[
     value("pidfile", "systemd knows the process without it: systemctl show -P MainPID"),
     value("proc-user", SYSTEMD),
     value("proc-group", SYSTEMD),
-    value("drain-min-allocations", "the server does not drain yet"),
+    value(
+        "drain-min-allocations",
+        "draining ends when all calls have, or after drain.timeout, however many there are",
+    ),
     value(
         "syslog-facility",
         "lines go to standard error; journald has the unit's name instead of a facility",
