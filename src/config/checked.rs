@@ -5,10 +5,10 @@ mod auth;
 mod credentials_directory;
 mod drain;
 mod limits;
-mod listener;
+pub(super) mod listener;
 mod metrics;
 mod nat_discovery;
-mod relay;
+pub(super) mod relay;
 mod tls;
 
 pub use acme::{Acme, ExternalAccount};
@@ -155,7 +155,7 @@ impl Findings<'_> {
 }
 
 /// RFC 8489 §14.9: fewer than 128 characters.
-const MAX_REALM_CHARS: usize = 127;
+pub(super) const MAX_REALM_CHARS: usize = 127;
 /// From here on the 401 answers to unauthenticated requests get so large that they amplify (row L10 of the threats).
 const LONG_REALM_BYTES: usize = 24;
 

@@ -22,7 +22,7 @@ use super::{
         Workers,
     },
     text::{many, maybe, one, switch},
-    units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
+    units::{BitsPerSecond, Bytes, Count, CountOrNone, Limit, PerSecond, Seconds},
 };
 use crate::auth::Secret;
 use serde::{Deserialize, Serialize};
@@ -163,7 +163,7 @@ pub struct Limits {
     #[serde(with = "one")]
     pub channels_per_allocation: Count,
     #[serde(with = "one")]
-    pub connections_per_allocation: Count,
+    pub connections_per_allocation: CountOrNone,
     #[serde(with = "one")]
     pub max_lifetime: Seconds,
     #[serde(with = "one")]
@@ -338,7 +338,7 @@ impl Default for Limits {
             allocations_per_ip: Limit::At(Count(8192)),
             permissions_per_allocation: Count(1024),
             channels_per_allocation: Count(4096),
-            connections_per_allocation: Count(64),
+            connections_per_allocation: CountOrNone(64),
             max_lifetime: Seconds(3600),
             bandwidth: Limit::Unlimited,
             bandwidth_per_allocation: Limit::Unlimited,

@@ -747,3 +747,9 @@ fn the_port_that_a_ca_comes_to_is_asked_for() {
     let warnings = warnings_of("acme-http-port", &format!("{http}http_address = \":8080\"\n"));
     assert!(warnings[0].starts_with("tls.acme.http_address is not on port 80"), "{warnings:?}");
 }
+
+#[test]
+fn tcp_relaying_can_be_switched_off() {
+    let loaded = load_text("no-tcp-relay", "[limits]\nconnections_per_allocation = 0\n").unwrap();
+    assert_eq!(loaded.config.limits.connections_per_allocation, 0);
+}

@@ -19,7 +19,7 @@ mod neighbours;
 mod network;
 mod news;
 pub mod plane;
-mod private_file;
+pub(crate) mod private_file;
 pub(crate) mod probe;
 pub mod reload;
 mod revoked;

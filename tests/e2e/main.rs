@@ -31,6 +31,7 @@ mod fallback;
 mod first_minute;
 mod healthcheck;
 mod hold;
+mod import;
 #[path = "../interop/mod.rs"]
 mod interop;
 mod isolation;
