@@ -71,7 +71,7 @@ impl Crew {
                 count: u16::try_from(count).unwrap_or(u16::MAX),
             };
             let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
-            let (alive, events) = (Alive(news.clone()), events.clone());
+            let (alive, mut events) = (Alive(news.clone()), events.reporter(relay_number.own));
             let observer = move |report: Report<'_>| {
                 let _until_the_worker_ends = &alive;
                 events.report(report);

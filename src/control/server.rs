@@ -5,6 +5,7 @@ use super::advert::Advert;
 use super::certs::{Notice, Watch};
 use super::crew::Crew;
 use super::events::EventLog;
+use super::explain::Decisions;
 use super::news::{News, forward_signals};
 use super::plane::{Live, Parts, Plane};
 use super::systemd::{InheritedSockets, Service};
@@ -95,7 +96,9 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     // Before anything is open: from here on a signal ends the server in good order.
     forward_signals(news.clone()).map_err(ServeError::system("listen for signals"))?;
     check_open_files(&start.config);
-    let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
+    let decisions = Arc::new(Decisions::default());
+    let (events, writer) =
+        EventLog::start(decisions.clone()).map_err(ServeError::system("start a thread"))?;
     let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
     let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
     let crew = Crew::start(&start, sockets, tls, &events, &news)?;
@@ -106,6 +109,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         quota: crew.quota.clone(),
         ports: crew.ports.clone(),
         certificates: certificates.as_ref().map(|watch| watch.store().clone()),
+        decisions,
         live: Live {
             config: start.config,
             raw: start.raw,

@@ -56,6 +56,7 @@ impl Core for TinyCore {
                 let head = [b'U', high, low, icmp.kind, icmp.code];
                 out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
             }
+            Input::KeyFound { .. } => {}
             Input::ClientGone { .. }
             | Input::PeerConnected { .. }
             | Input::PeerAccepted { .. }
