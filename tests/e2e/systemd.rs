@@ -98,6 +98,7 @@ fn files_that_systemd_hands_over_are_read() {
     let (code, said) = run(check());
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("t.toml:2:17") && said.contains("CREDENTIALS_DIRECTORY is not set"), "{said}");
+    assert!(!said.contains("cannot be read"), "one problem, one message: {said}");
 }
 
 /// An address that is free just now, for somebody who cannot tell us which one was taken.
