@@ -8,8 +8,10 @@
 )]
 
 mod acme;
+mod drain;
 
 pub use acme::Acme;
+pub use drain::Drain;
 
 use super::{
     address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
@@ -46,6 +48,8 @@ pub struct Config {
     pub turn: Turn,
     /// Where they find out what their NAT does.
     pub nat_discovery: NatDiscovery,
+    /// How it takes its leave.
+    pub drain: Drain,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -260,6 +264,7 @@ impl Default for Config {
             peers: Peers::default(),
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
+            drain: Drain::default(),
             log: Log::default(),
         }
     }

@@ -25,6 +25,7 @@ mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod certificates;
+mod drain;
 mod exit_codes;
 mod fallback;
 mod first_minute;
@@ -39,6 +40,7 @@ mod netlab;
 mod networks;
 mod ports;
 mod proxy_protocol;
+mod reload;
 mod renewal_info;
 mod stream_ends;
 mod stream_framing;
