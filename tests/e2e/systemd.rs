@@ -64,6 +64,9 @@ fn the_manager_is_told_when_the_server_is_ready_reloading_alive_and_stopping() {
     assert_eq!(manager.heard(), ready, "READY again, with the same status");
 
     assert!(server.stop().success());
+    assert_eq!(manager.heard(), "STOPPING=1\nSTATUS=draining");
+    let more_time = manager.heard();
+    assert!(more_time.starts_with("EXTEND_TIMEOUT_USEC="), "{more_time}");
     assert_eq!(manager.heard(), "STOPPING=1\nSTATUS=stopping");
 }
 
