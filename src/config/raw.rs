@@ -8,8 +8,10 @@
 )]
 
 mod acme;
+mod admin;
 
 pub use acme::Acme;
+pub use admin::{Admin, AdminKey};
 
 use super::{
     address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
@@ -17,6 +19,7 @@ use super::{
         ChannelNumbers, ExpiryRule, LogFormat, LogLevel, ProxyProtocol, StateDir, TlsVersion, Transport,
         Workers,
     },
+    ice_url::IceUrl,
     text::{many, maybe, one, switch},
     units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
 };
@@ -46,6 +49,8 @@ pub struct Config {
     pub turn: Turn,
     /// Where they find out what their NAT does.
     pub nat_discovery: NatDiscovery,
+    /// Who may ask the running server, and what.
+    pub admin: Admin,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -55,6 +60,8 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     pub realm: String,
+    #[serde(with = "many")]
+    pub urls: Vec<IceUrl>,
     #[serde(with = "one")]
     pub state_dir: StateDir,
     #[serde(with = "one")]
@@ -260,6 +267,7 @@ impl Default for Config {
             peers: Peers::default(),
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
+            admin: Admin::default(),
             log: Log::default(),
         }
     }
@@ -269,6 +277,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             realm: "turn".to_owned(),
+            urls: Vec::new(),
             state_dir: StateDir::Auto,
             workers: Workers::Auto,
             receive_buffer: Bytes(4 << 20),

@@ -78,6 +78,7 @@ fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
         advert.listeners.iter().partition(|listener| listener.transport.is_stream());
     let datagram_services: Vec<_> = datagrams.iter().flat_map(|it| places(it.address)).collect();
     let stream_services = streams.iter().flat_map(|it| places(it.address));
+    let admin_services = advert.services.iter().flat_map(|address| places(*address));
     PeerRules {
         allow: config.peers.allow.clone(),
         deny: config.peers.deny.clone(),
@@ -85,7 +86,7 @@ fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
         relay_addresses: advert.relays.iter().flat_map(|relay| [relay.bind, relay.external]).collect(),
         relay_ports: config.relay.ports.ports(),
         host_addresses: host.to_vec(),
-        services: datagram_services.iter().copied().chain(stream_services).collect(),
+        services: datagram_services.iter().copied().chain(stream_services).chain(admin_services).collect(),
         datagram_services,
     }
 }
@@ -153,6 +154,21 @@ mod tests {
             assert_eq!(settings.peers.judge(service.parse().unwrap()), Err("own-service"), "{service}");
         }
         assert!(made("", 1).nat_discovery.quartets.is_empty());
+    }
+
+    #[test]
+    fn p12_peers_are_never_what_else_we_serve() {
+        let overrides =
+            env::overrides([("TURNBRIDGE_PEERS__ALLOW".into(), "0.0.0.0/0,::/0".into())]).unwrap();
+        let config = load(Inputs { file: None, overrides }).unwrap().config;
+        let host = ["127.0.0.1", "192.168.1.5"].map(|ip| ip.parse().unwrap());
+        let services = vec!["127.0.0.1:9641".parse().unwrap(), "192.168.1.5:9641".parse().unwrap()];
+        let advert = Advert { services, ..Advert::of(&config, &host) };
+        let policy = settings(&config, &advert, &host, 1).peers;
+        for service in ["127.0.0.1:9641", "192.168.1.5:9641", "[::ffff:127.0.0.1]:9641"] {
+            assert_eq!(policy.judge(service.parse().unwrap()), Err("own-service"), "{service}");
+        }
+        assert!(policy.judge("127.0.0.1:9642".parse().unwrap()).is_ok());
     }
 
     #[test]
