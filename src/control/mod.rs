@@ -1,6 +1,7 @@
 //! Everything that is not packets: start, state that is kept, what operators are told.
 
 pub mod acme;
+pub mod admin;
 pub mod advert;
 pub mod certs;
 mod crew;

@@ -95,6 +95,15 @@ impl Plane {
         self.certificates.as_deref()
     }
 
+    /// Where clients are told to find this server.
+    pub fn client_urls(&self) -> Vec<String> {
+        let live = self.live();
+        let tls = &live.config.tls;
+        let of_acme = || tls.acme.as_ref()?.names.first().cloned();
+        let name = tls.names.first().cloned().or_else(|| self.certificates()?.name()).or_else(of_acme);
+        live.advert.client_urls(&live.config.relay.external, name.as_deref())
+    }
+
     /// The configuration in use.
     pub fn live(&self) -> Arc<Live> {
         self.live.load_full()

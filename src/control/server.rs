@@ -1,6 +1,7 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
 use super::acme;
+use super::admin::{Admin, AdminListenError, Doors};
 use super::advert::Advert;
 use super::certs::{Notice, Watch};
 use super::crew::Crew;
@@ -41,6 +42,8 @@ pub struct Start {
 pub enum ServeError {
     /// An address cannot be listened on.
     Listen(ListenError),
+    /// An address of the admin server cannot be listened on.
+    Admin(AdminListenError),
     /// There is nothing to relay from.
     NoRelayAddress,
     /// A worker has ended by itself.
@@ -63,6 +66,7 @@ impl ServeError {
     pub fn listen_failure(&self) -> Option<ListenFailure> {
         match self {
             Self::Listen(error) => Some(error.reason),
+            Self::Admin(error) => Some(error.reason),
             Self::NoRelayAddress | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
@@ -72,6 +76,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(error) => error.fmt(f),
+            Self::Admin(error) => error.fmt(f),
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
@@ -93,9 +98,11 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
     let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
     let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
+    let doors = Doors::open(&start.config).map_err(ServeError::Admin)?;
+    start.advert.services = doors.services(&start.host);
     let crew = Crew::start(&start, tls, &events, &news)?;
     drop((events, news));
-    let plane = Plane::new(Parts {
+    let plane = Arc::new(Plane::new(Parts {
         workers: crew.lines(),
         clock: crew.clock,
         quota: crew.quota.clone(),
@@ -107,13 +114,15 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
             advert: crew.advert.clone(),
             authenticator: start.authenticator,
         },
-    });
+    }));
+    let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone())).transpose();
+    let admin = admin.map_err(ServeError::system("start the admin server"))?;
     ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
     let acme =
         acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
     let served = wait(&incoming, &plane, certificates.as_mut());
-    drop(acme);
+    drop((acme, admin));
     crew.stop();
     writer.finish();
     served

@@ -9,6 +9,7 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod asker;
 mod authority;
 mod client;
 mod home;
@@ -22,6 +23,8 @@ mod tools;
 mod wire;
 
 mod acme;
+mod admin;
+mod admin_access;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod certificates;
@@ -39,6 +42,7 @@ mod networks;
 mod ports;
 mod proxy_protocol;
 mod renewal_info;
+mod schemathesis;
 mod stream_ends;
 mod stream_framing;
 mod stream_limits;

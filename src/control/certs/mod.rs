@@ -107,6 +107,13 @@ impl CertStore {
         self.configs.clone()
     }
 
+    /// The first name that a client can be told.
+    pub fn name(&self) -> Option<String> {
+        let current = self.served.current();
+        let mut names = current.all().iter().flat_map(|certificate| &certificate.identity().dns_names);
+        names.find(|name| !name.starts_with("*.")).cloned()
+    }
+
     /// All that is served.
     pub fn status(&self) -> Vec<CertificateStatus> {
         self.served.current().all().iter().map(|certificate| certificate.status()).collect()
