@@ -6,8 +6,10 @@ use super::advert::Advert;
 use super::certs::{Notice, Watch};
 use super::crew::Crew;
 use super::events::EventLog;
+use super::explain::Decisions;
 use super::news::{News, forward_signals};
 use super::plane::{Live, Parts, Plane};
+use super::systemd::{InheritedSockets, Service};
 use super::tide::Tide;
 use super::utc::unix_now;
 use crate::auth::Authenticator;
@@ -91,16 +93,22 @@ impl std::error::Error for ServeError {}
 /// Serves until the process is told to stop. `ready` is called once, when all sockets are open, with the addresses
 /// that were really bound.
 pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
+    // Before anything is opened, so that their numbers are still theirs.
+    let sockets = InheritedSockets::of_this_process()
+        .map_err(ServeError::system("take over the sockets that LISTEN_FDS announces"))?;
+    let mut service = Service::of_this_process();
     let (news, incoming) = mpsc::channel();
     // Before anything is open: from here on a signal ends the server in good order.
     forward_signals(news.clone()).map_err(ServeError::system("listen for signals"))?;
     check_open_files(&start.config);
-    let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
+    let decisions = Arc::new(Decisions::default());
+    let (events, writer) =
+        EventLog::start(decisions.clone()).map_err(ServeError::system("start a thread"))?;
     let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
     let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
     let doors = Doors::open(&start.config).map_err(ServeError::Admin)?;
     start.advert.services = doors.services(&start.host);
-    let crew = Crew::start(&start, tls, &events, &news)?;
+    let crew = Crew::start(&start, sockets, tls, &events, &news)?;
     drop((events, news));
     let plane = Arc::new(Plane::new(Parts {
         workers: crew.lines(),
@@ -108,6 +116,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         quota: crew.quota.clone(),
         ports: crew.ports.clone(),
         certificates: certificates.as_ref().map(|watch| watch.store().clone()),
+        decisions,
         live: Live {
             config: start.config,
             raw: start.raw,
@@ -118,10 +127,12 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone())).transpose();
     let admin = admin.map_err(ServeError::system("start the admin server"))?;
     ready(&crew.advert);
+    service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
     let acme =
         acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
-    let served = wait(&incoming, &plane, certificates.as_mut());
+    let served = wait(&incoming, &plane, certificates.as_mut(), &mut service);
+    service.stopping();
     drop((acme, admin));
     crew.stop();
     writer.finish();
@@ -133,16 +144,23 @@ fn wait(
     incoming: &Receiver<News>,
     plane: &Plane,
     mut certificates: Option<&mut Watch>,
+    service: &mut Service,
 ) -> Result<(), ServeError> {
     const TICK: Duration = Duration::from_secs(1);
     let mut tide = Tide::default();
+    let tick = service.every(TICK);
     loop {
-        match incoming.recv_timeout(TICK) {
+        service.turn(Instant::now(), plane.workers(), plane.quota().total());
+        match incoming.recv_timeout(tick) {
             Ok(News::Stop(signal)) => {
                 tracing::info!(signal, "stopping");
                 return Ok(());
             }
-            Ok(News::Reload) => reload(certificates.as_deref_mut()),
+            Ok(News::Reload) => {
+                service.reloading();
+                reload(certificates.as_deref_mut());
+                service.reloaded(plane.quota().total());
+            }
             Ok(News::WorkerEnded) | Err(RecvTimeoutError::Disconnected) => {
                 return Err(ServeError::WorkerEnded);
             }

@@ -13,6 +13,8 @@
 
 use std::net::SocketAddr;
 
+pub mod clock;
+pub mod descriptors;
 pub mod interfaces;
 #[cfg(target_os = "linux")]
 pub mod linux;
