@@ -1,15 +1,21 @@
 //! The command line: one file per subcommand.
 
+mod admin;
 mod bench;
 mod check;
 mod completions;
 mod credential;
 mod exit;
+mod explain;
 mod healthcheck;
+mod kick;
+mod log_level;
 mod man;
 mod output;
 mod serve;
+mod sessions;
 mod settings;
+mod status;
 
 pub use exit::Exit;
 
@@ -20,7 +26,7 @@ use std::ffi::OsString;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(error) => return print(&error),
     };
     let done = match cli.command {
         None => serve::run(&cli.serve),
@@ -29,6 +35,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Credential(args)) => credential::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
+        Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Sessions(args)) => sessions::run(&args),
+        Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Kick(args)) => kick::run(&args),
+        Some(Command::LogLevel(args)) => log_level::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
     };
@@ -71,6 +82,16 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Say whether the server on this host answers
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Show the running server at a glance
+    Status(status::StatusArgs),
+    /// List the allocations of the running server, or show one with all it has
+    Sessions(Box<sessions::SessionsArgs>),
+    /// Tell why a user cannot connect: the last decisions of the running server
+    Explain(explain::ExplainArgs),
+    /// End allocations of the running server
+    Kick(kick::KickArgs),
+    /// Say from which level on the running server logs, or change it
+    LogLevel(log_level::LogLevelArgs),
     /// Print what a shell needs to complete commands and flags
     Completions(completions::CompletionsArgs),
     /// Write the manual pages
@@ -86,12 +107,14 @@ Examples:
   turnbridge healthcheck                        does it answer?
   turnbridge credential --user alice --json     iceServers for a browser
   turnbridge credential verify NAME PASSWORD    why does it not log in?
+  turnbridge status                             what does the running server do?
+  turnbridge explain alice                      why does she get no connection?
 
 Every key of the configuration can be set from the environment as TURNBRIDGE_SECTION__KEY.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 75 port busy, 77 no permission, 78 wrong configuration";
 
-fn explain(error: &clap::Error) -> Exit {
+fn print(error: &clap::Error) -> Exit {
     // Help and version are results and go to standard output; when that is closed there is nobody to tell.
     let printed = error.print();
     match (error.use_stderr(), printed) {

@@ -25,6 +25,8 @@ mod wire;
 mod acme;
 mod admin;
 mod admin_access;
+mod admin_commands;
+mod admin_sessions;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod certificates;

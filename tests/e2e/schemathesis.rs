@@ -1,9 +1,10 @@
 //! The admin API against its own description, by a tester that makes requests up: Python's schemathesis.
 
 use crate::asker::Door;
+use crate::client::Client;
 use crate::home::Home;
 use crate::interop::python::python;
-use crate::server::Server;
+use crate::server::{Credential, Server};
 use crate::tools::run;
 
 const KEY: &str = "all-scopes-0123456789abcdef";
@@ -17,6 +18,11 @@ fn no_made_up_request_makes_the_server_fail() {
     let mut server = Server::on_loopback(&home, &environment);
     server.hide(KEY);
     let door = Door::tcp_of(&server);
+    // Something to be listed, and something to be explained.
+    let mut client = Client::new(server.at("127.0.0.1"), server.credential());
+    client.allocate(|writer| writer).unwrap();
+    let stranger = Credential::plain("mallory", "x");
+    Client::new(server.at("127.0.0.1"), stranger).allocate(|writer| writer).unwrap_err();
     let mut command = home.command(&python);
     command.args(["-m", "schemathesis.cli", "run", &format!("http://{}/openapi.json", door.address())]);
     command.args([
@@ -34,6 +40,8 @@ fn no_made_up_request_makes_the_server_fail() {
         "examples,coverage,fuzzing",
         "--generation-database",
         "none",
+        "--warnings",
+        "off",
         "--no-color",
     ]);
     let (code, said) = run(command);

@@ -3,16 +3,15 @@
 use super::Office;
 use super::credentials::json;
 use crate::control::plane::Plane;
+use crate::control::probe::{Over, probe};
 use crate::control::utc::unix_now;
-use crate::wire::{Class, Header, Message, Method, TransactionId, Writer};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::UdpSocket;
 use tokio::sync::Mutex;
 
 /// What was found when somebody last looked. Strangers may ask, so it is not looked more often than it may change.
@@ -115,34 +114,12 @@ async fn udp(plane: &Plane) -> Result<(), String> {
     let mut datagrams = live.advert.listeners.iter().filter(|listening| !listening.transport.is_stream());
     let Some(listening) = datagrams.next() else { return Ok(()) };
     let address = listening.address;
-    match bind_and_ask(address).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(format!("udp:{address} does not answer")),
+    let asked = tokio::task::spawn_blocking(move || probe(address, Over::Udp, PATIENCE)).await;
+    match asked {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!("udp:{address}: {error}")),
         Err(error) => Err(format!("udp:{address} cannot be asked: {error}")),
     }
 }
 
-const ATTEMPTS: usize = 3;
-const PATIENCE: Duration = Duration::from_millis(500);
-
-async fn bind_and_ask(address: SocketAddr) -> std::io::Result<bool> {
-    let socket = UdpSocket::bind((address.ip(), 0)).await?;
-    socket.connect(address).await?;
-    let mut transaction = [0; 12];
-    getrandom::fill(&mut transaction).map_err(std::io::Error::other)?;
-    let transaction = TransactionId(transaction);
-    let mut buffer = [0; 64];
-    let header = Header::new(Class::Request, Method::BINDING, transaction);
-    let request = Writer::new(&mut buffer, header).finish().map_err(|_| std::io::ErrorKind::InvalidData)?;
-    for _ in 0..ATTEMPTS {
-        socket.send(request).await?;
-        let mut answer = [0; 512];
-        if let Ok(length) = tokio::time::timeout(PATIENCE, socket.recv(&mut answer)).await {
-            let message = Message::parse(answer.get(..length?).unwrap_or_default());
-            if message.is_ok_and(|message| message.header().transaction == transaction) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
+const PATIENCE: Duration = Duration::from_millis(1500);

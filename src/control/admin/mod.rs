@@ -10,6 +10,7 @@ mod connection;
 mod credentials;
 mod door;
 mod effective;
+mod explain;
 mod health;
 mod host;
 mod input;
@@ -19,6 +20,8 @@ mod openapi;
 mod origin;
 mod problem;
 mod router;
+mod session_view;
+mod sessions;
 mod socket_file;
 mod status;
 #[cfg(test)]

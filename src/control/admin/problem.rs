@@ -1,5 +1,6 @@
 //! What is answered when a request cannot be met (RFC 9457), with a sentence that says what to do.
 
+use crate::control::plane::Unanswered;
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -27,6 +28,15 @@ impl Problem {
     /// It can be read, and makes no sense.
     pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// A worker is stuck or overwhelmed.
+    pub(super) fn unanswered(_: Unanswered) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a worker does not answer; try again, and look at /healthz",
+        )
+        .with(header::RETRY_AFTER, "2")
     }
 
     /// The same with a header that belongs to it.

@@ -2,7 +2,7 @@
 
 use super::access::{Access, Gate, check, check_host, counted_as};
 use super::problem::Problem;
-use super::{Office, credentials, effective, health, log_level, openapi, status};
+use super::{Office, credentials, effective, explain, health, log_level, openapi, sessions, status};
 use crate::config::admin::Scope::{Control, Mint, Read};
 use axum::Router;
 use axum::handler::Handler;
@@ -55,6 +55,10 @@ pub(super) fn routes() -> Routes {
         .post("/2010-04-01/Accounts/{sid}/Tokens.json", Access::BearerOrBasic(Mint), credentials::twilio)
         .get("/v1/status", Access::Bearer(Read), status::show)
         .get("/v1/config", Access::Bearer(Read), effective::show)
+        .get("/v1/sessions", Access::Bearer(Read), sessions::list)
+        .get("/v1/sessions/{id}", Access::Bearer(Read), sessions::show)
+        .delete("/v1/sessions/{id}", Access::Bearer(Control), sessions::end)
+        .get("/v1/explain", Access::Bearer(Read), explain::explain)
         .get("/v1/log-level", Access::Bearer(Read), log_level::show)
         .put("/v1/log-level", Access::Bearer(Control), log_level::change)
 }
@@ -92,6 +96,15 @@ impl Routes {
         handler: impl Handler<T, Arc<Office>>,
     ) -> Self {
         self.add(Method::PUT, MethodFilter::PUT, path, access, handler)
+    }
+
+    fn delete<T: 'static>(
+        self,
+        path: &'static str,
+        access: Access,
+        handler: impl Handler<T, Arc<Office>>,
+    ) -> Self {
+        self.add(Method::DELETE, MethodFilter::DELETE, path, access, handler)
     }
 
     fn add<T: 'static>(
