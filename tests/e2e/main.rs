@@ -26,7 +26,9 @@ mod acme;
 mod admin;
 mod admin_access;
 mod admin_commands;
+mod admin_crowd;
 mod admin_sessions;
+mod app_examples;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod certificates;
