@@ -4,6 +4,7 @@ mod acme;
 mod admin;
 mod auth;
 mod credentials_directory;
+mod drain;
 mod limits;
 mod listener;
 mod nat_discovery;
@@ -13,6 +14,7 @@ mod tls;
 pub use acme::{Acme, ExternalAccount};
 pub use admin::{Admin, AdminKey, Origins};
 pub use auth::{Auth, NamedSecret};
+pub use drain::Drain;
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;
 pub use nat_discovery::{AddressPair, NatDiscovery};
@@ -53,6 +55,8 @@ pub struct Config {
     pub peers: Peers,
     /// Where clients find out what their NAT does.
     pub nat_discovery: NatDiscovery,
+    /// How the server takes its leave.
+    pub drain: Drain,
     /// The channel numbers that may be bound.
     pub channel_numbers: ChannelNumbers,
     /// Who may ask the running server, and what.
@@ -108,6 +112,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
             ports: raw.peers.ports,
         },
         nat_discovery: nat_discovery::check(raw, &mut findings),
+        drain: drain::check(&raw.drain, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
         admin: admin::check(&raw.admin, &mut findings),
         log_level: raw.log.level,

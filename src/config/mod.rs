@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod admin;
+pub mod alternate;
 pub mod checked;
 pub mod choice;
 pub mod env;

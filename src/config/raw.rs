@@ -9,9 +9,11 @@
 
 mod acme;
 mod admin;
+mod drain;
 
 pub use acme::Acme;
 pub use admin::{Admin, AdminKey};
+pub use drain::Drain;
 
 use super::{
     address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
@@ -51,6 +53,8 @@ pub struct Config {
     pub nat_discovery: NatDiscovery,
     /// Who may ask the running server, and what.
     pub admin: Admin,
+    /// How it takes its leave.
+    pub drain: Drain,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -268,6 +272,7 @@ impl Default for Config {
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
             admin: Admin::default(),
+            drain: Drain::default(),
             log: Log::default(),
         }
     }

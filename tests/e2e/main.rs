@@ -32,6 +32,7 @@ mod app_examples;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod certificates;
+mod drain;
 mod exit_codes;
 mod fallback;
 mod first_minute;
@@ -46,6 +47,7 @@ mod netlab;
 mod networks;
 mod ports;
 mod proxy_protocol;
+mod reload;
 mod renewal_info;
 mod schemathesis;
 mod stream_ends;
