@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod completions;
 mod credential;
+mod drain;
 mod exit;
 mod explain;
 mod healthcheck;
@@ -12,6 +13,8 @@ mod kick;
 mod log_level;
 mod man;
 mod output;
+mod reload;
+mod revoke;
 mod serve;
 mod sessions;
 mod settings;
@@ -39,6 +42,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Sessions(args)) => sessions::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
         Some(Command::Kick(args)) => kick::run(&args),
+        Some(Command::Revoke(args)) => revoke::run(&args),
+        Some(Command::Drain(args)) => drain::run(&args),
+        Some(Command::Reload(args)) => reload::run(&args),
         Some(Command::LogLevel(args)) => log_level::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
@@ -90,6 +96,12 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// End allocations of the running server
     Kick(kick::KickArgs),
+    /// Have the running server refuse a credential, or a user, from now on
+    Revoke(revoke::RevokeArgs),
+    /// Have the running server take no new allocations, and maybe stop
+    Drain(drain::DrainArgs),
+    /// Have the running server read its configuration again
+    Reload(reload::ReloadArgs),
     /// Say from which level on the running server logs, or change it
     LogLevel(log_level::LogLevelArgs),
     /// Print what a shell needs to complete commands and flags

@@ -2,6 +2,7 @@
 
 use super::{
     admin::{AdminArgs, Method, age, joined, list, number, text},
+    drain,
     exit::{Exit, Failure},
 };
 use clap::Args;
@@ -27,6 +28,7 @@ fn describe(status: &Value) -> String {
     let (version, process) = (text(status, "version"), number(status, "process"));
     let mut lines = vec![
         format!("turnbridge {version}, process {process}, up for {}", age(number(status, "uptime_s"))),
+        drain::describe(&status["drain"]),
         format!("realm       {}", text(status, "realm")),
         format!("listens on  {}", joined(status, "listeners")),
     ];
@@ -41,11 +43,13 @@ fn describe(status: &Value) -> String {
             text(certificate, "expires")
         ));
     }
+    if status["configuration"]["last_reload_succeeded"] == false {
+        lines.push("the last reload failed, and what was in use before goes on; the log says why".to_owned());
+    }
     let (running, answering) = (number(workers, "running"), number(workers, "answering"));
     lines.push(format!("workers     {answering} of {running} answer"));
     lines.push(format!(
-        "allocations {} of {} users at {} addresses",
-        number(status, "allocations"),
+        "users       {} at {} addresses",
         number(status, "users"),
         number(status, "client_addresses")
     ));

@@ -21,7 +21,7 @@ pub mod plane;
 mod private_file;
 pub(crate) mod probe;
 pub mod reload;
-mod revoked;
+pub mod revoked;
 pub mod server;
 pub mod sessions;
 pub mod settings;

@@ -26,6 +26,7 @@ mod acme;
 mod admin;
 mod admin_access;
 mod admin_commands;
+mod admin_control;
 mod admin_crowd;
 mod admin_sessions;
 mod app_examples;

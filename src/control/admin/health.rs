@@ -2,6 +2,7 @@
 
 use super::Office;
 use super::credentials::json;
+use crate::control::drain::Stage;
 use crate::control::plane::Plane;
 use crate::control::probe::{Over, probe};
 use crate::control::utc::unix_now;
@@ -45,6 +46,7 @@ pub(super) async fn ready(State(office): State<Arc<Office>>) -> Response {
 
 async fn look(plane: &Plane) -> Checks {
     vec![
+        ("draining", draining(plane)),
         ("listeners", listeners(plane)),
         ("workers", workers(plane).await),
         ("udp", udp(plane).await),
@@ -64,6 +66,13 @@ fn answer(checks: &[(&'static str, Result<(), String>)]) -> Response {
         ((*name).to_owned(), Value::from(text))
     });
     json(status, &json!({ "status": word, "checks": shown.collect::<Map<_, _>>() }))
+}
+
+fn draining(plane: &Plane) -> Result<(), String> {
+    match plane.stage() {
+        Stage::Serving => Ok(()),
+        Stage::Draining(_) => Err("the server drains and takes no new allocations".to_owned()),
+    }
 }
 
 fn listeners(plane: &Plane) -> Result<(), String> {

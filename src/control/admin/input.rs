@@ -99,6 +99,18 @@ fn add(name: String, value: Value, fields: &mut Map<String, Value>) -> Result<()
     }
 }
 
+/// For `#[serde(deserialize_with)]`: true or false, as JSON has it or as text.
+pub(super) fn switch<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    match Value::deserialize(from)? {
+        Value::Bool(on) => Ok(on),
+        Value::String(text) if text == "true" => Ok(true),
+        Value::String(text) if text == "false" => Ok(false),
+        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            Err(serde::de::Error::custom("expected true or false"))
+        }
+    }
+}
+
 /// For `#[serde(deserialize_with)]`: a whole number, as JSON has it or as text, which is all that a query has.
 pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]

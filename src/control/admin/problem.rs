@@ -39,6 +39,11 @@ impl Problem {
         .with(header::RETRY_AFTER, "2")
     }
 
+    /// The server stops, and answers nothing of this kind any more.
+    pub(super) fn on_its_way_out() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+    }
+
     /// The same with a header that belongs to it.
     pub(super) fn with(mut self, name: header::HeaderName, value: &'static str) -> Self {
         self.header = Some((name, HeaderValue::from_static(value)));

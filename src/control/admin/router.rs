@@ -2,7 +2,10 @@
 
 use super::access::{Access, Gate, check, check_host, counted_as};
 use super::problem::Problem;
-use super::{Office, credentials, effective, explain, health, log_level, openapi, sessions, status};
+use super::{
+    Office, credentials, drain, effective, explain, health, log_level, openapi, reload, revocation, sessions,
+    status,
+};
 use crate::config::admin::Scope::{Control, Mint, Read};
 use axum::Router;
 use axum::handler::Handler;
@@ -53,6 +56,13 @@ pub(super) fn routes() -> Routes {
         .get("/v1/ice-servers", Access::BearerOrQuery(Mint), credentials::browser)
         .post("/v1/ice-servers", Access::BearerOrQuery(Mint), credentials::browser)
         .post("/2010-04-01/Accounts/{sid}/Tokens.json", Access::BearerOrBasic(Mint), credentials::twilio)
+        .delete("/v1/credentials/{username}", Access::Bearer(Control), revocation::revoke)
+        .get("/v1/revocations", Access::Bearer(Read), revocation::list)
+        .delete("/v1/revocations/{username}", Access::Bearer(Control), revocation::restore)
+        .get("/v1/drain", Access::Bearer(Read), drain::show)
+        .post("/v1/drain", Access::Bearer(Control), drain::begin)
+        .delete("/v1/drain", Access::Bearer(Control), drain::cancel)
+        .post("/v1/reload", Access::Bearer(Control), reload::reload)
         .get("/v1/status", Access::Bearer(Read), status::show)
         .get("/v1/config", Access::Bearer(Read), effective::show)
         .get("/v1/sessions", Access::Bearer(Read), sessions::list)

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub(super) async fn show(State(office): State<Arc<Office>>) -> Result<Response, Problem> {
     let plane = &office.plane;
-    let live = plane.live();
+    let (live, reload) = (plane.live(), plane.last_reload());
     let answering = plane.ask_all(|_, _, _| ()).await.iter().filter(|answer| answer.is_ok()).count();
     let (users, addresses) = plane.quota().holders();
     let uptime = office.started.elapsed().as_secs();
@@ -33,7 +33,12 @@ pub(super) async fn show(State(office): State<Arc<Office>>) -> Result<Response, 
             "allocations": plane.quota().total(),
             "users": users,
             "client_addresses": addresses,
-            "certificates": certificates.iter().map(certificate).collect::<Vec<_>>(),
+            "drain": office.stage(plane.stage()),
+        "configuration": {
+            "in_use_since": Utc::new(reload.in_use_since).map(|time| time.to_string()),
+            "last_reload_succeeded": reload.succeeded,
+        },
+        "certificates": certificates.iter().map(certificate).collect::<Vec<_>>(),
         }),
     ))
 }
