@@ -101,7 +101,7 @@ fn the_shipped_file_shows_every_key_of_a_repeated_section() {
         allowed_origins: vec!["*".into()],
     };
     let cases = [
-        ("# [[admin.key]]", "[log]", toml::Table::try_from(admin_key)),
+        ("# [[admin.key]]", "[drain]", toml::Table::try_from(admin_key)),
         ("# [[auth.user]]", "[limits]", toml::Table::try_from(user)),
         ("# [[listener]]", "[tls]", toml::Table::try_from(listener)),
         ("# [[tls.certificate]]", "[tls.acme]", toml::Table::try_from(certificate)),
@@ -141,7 +141,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
         "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
-  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, drain, log
+  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, admin, drain, log
   |
 2 | [[listeners]]
   |   ^^^^^^^^^"
