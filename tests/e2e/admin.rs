@@ -21,7 +21,7 @@ fn life(username: &Value) -> u64 {
 #[test]
 fn the_draft_shape_logs_in_however_it_is_asked_for() {
     let home = Home::new("admin-draft");
-    let server = Server::on_loopback(&home, &[]);
+    let mut server = Server::on_loopback(&home, &[("TURNBRIDGE_LOG", "trace")]);
     let door = Door::default_of(&home);
     let form = ["Content-Type: application/x-www-form-urlencoded"];
     let answers: [Answer; 4] = [
@@ -37,6 +37,7 @@ fn the_draft_shape_logs_in_however_it_is_asked_for() {
         assert!(minted["username"].as_str().unwrap().ends_with(":al ice"), "{minted}");
         assert!((590..=600).contains(&life(&minted["username"])), "{minted}");
         assert_eq!(minted["ttl"], 600);
+        server.hide(minted["password"].as_str().unwrap());
         let address = server.at("127.0.0.1");
         assert_eq!(minted["uris"][0], format!("turn:{address}?transport=udp"));
         let mut client = Client::new(address, credential(&minted, "password"));

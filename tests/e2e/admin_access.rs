@@ -27,8 +27,11 @@ fn with_keys(home: &Home, extra: &[(&str, &str)]) -> (Server, Door) {
           {{ name = \"monitor\", key = \"{READ}\", scopes = [\"read\"] }}, \
           {{ name = \"operator\", key = \"{CONTROL}\", scopes = [\"control\"] }}]"
     );
-    let mut environment =
-        vec![("TURNBRIDGE_ADMIN__LISTEN", "auto,127.0.0.1:0"), ("TURNBRIDGE_ADMIN__KEY", &keys)];
+    let mut environment = vec![
+        ("TURNBRIDGE_ADMIN__LISTEN", "auto,127.0.0.1:0"),
+        ("TURNBRIDGE_ADMIN__KEY", &keys),
+        ("TURNBRIDGE_LOG", "trace"),
+    ];
     environment.extend(extra);
     let mut server = Server::on_loopback(home, &environment);
     for key in [MINT, READ, CONTROL, WRONG] {
@@ -243,6 +246,7 @@ fn check_masks_keys_and_knows_that_tcp_needs_one() {
     let file = home.file("t.toml", &text);
     let (code, said) = run(home.turnbridge(&["check", file.to_str().unwrap()]));
     assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("#   managed at  0.0.0.0:9641, with the keys of app, file\n"), "{said}");
     assert!(said.contains("key = \"***\"") && !said.contains(READ) && !said.contains(MINT), "{said}");
     assert!(
         said.contains("warning: admin.listen: keys and credentials go to 0.0.0.0:9641 in clear"),
