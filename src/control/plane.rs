@@ -20,7 +20,7 @@ use super::utc::unix_now;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
 use crate::net::ports::RelayPorts;
-use crate::net::worker::{Clock, WorkerLine};
+use crate::net::worker::{Clock, NetSettings, WorkerLine};
 use crate::turn::{EndReason, Now, Output, Quota, Relay};
 
 /// One for the whole server, shared by all who look.
@@ -218,6 +218,21 @@ impl Plane {
     /// What is revoked, and until when; `None` is until it is taken back.
     pub fn revocations(&self) -> Vec<(Box<str>, Option<u64>)> {
         self.revoked.all()
+    }
+
+    /// Gives all workers other settings of the network.
+    pub(super) fn reconfigure(&self, settings: &NetSettings) {
+        let deadline = Instant::now() + PATIENCE;
+        for (number, worker) in self.workers.iter().enumerate() {
+            // A queue that is full is empty in a moment, unless the worker is stuck.
+            while worker.reconfigure(settings.clone()).is_err() {
+                if Instant::now() >= deadline {
+                    tracing::error!(worker = number, "a worker does not take new settings of the network");
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     /// Tells all workers the same, and waits until they know.

@@ -114,7 +114,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         workers: crew.lines(),
         clock: crew.clock,
         quota: crew.quota.clone(),
-        ports: crew.ports.clone(),
+        ports: crew.network.ports.clone(),
         certificates: watch.as_ref().map(|watch| watch.store().clone()),
         decisions,
         revoked,
@@ -137,7 +137,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map(acme::Setup::start)
         .transpose()
         .map_err(ServeError::system("start the ACME client"))?;
-    let reloader = Reloader::new(start.load, watch, acme);
+    let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme);
     let served = Keeper::new(plane, reloader, service).run(&incoming);
     drop(admin);
     crew.stop();
@@ -145,8 +145,9 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     served
 }
 
-/// Raises the limit of open files, and warns if it is lower than what could be needed.
-fn check_open_files(config: &Config) {
+/// Raises the limit of open files, and warns if it is lower than what could be needed. Worth a look whenever the number
+/// of relay ports or connections changes.
+pub(super) fn check_open_files(config: &Config) {
     let ports = config.relay.ports.ports();
     let ports = u64::from(ports.end() - ports.start()) + 1;
     let has_streams = config.listeners.iter().any(|listener| listener.transport.is_stream());
