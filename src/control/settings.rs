@@ -208,7 +208,7 @@ mod tests {
         let host = ["127.0.0.1", "192.168.1.5"].map(|ip| ip.parse().unwrap());
         let services = vec!["127.0.0.1:9641".parse().unwrap(), "192.168.1.5:9641".parse().unwrap()];
         let advert = Advert { services, ..Advert::of(&config, &host) };
-        let policy = settings(&config, &advert, &host, 1).peers;
+        let policy = settings(&config, &advert, &host, 1, &Former::default()).peers;
         for service in ["127.0.0.1:9641", "192.168.1.5:9641", "[::ffff:127.0.0.1]:9641"] {
             assert_eq!(policy.judge(service.parse().unwrap(), None), Err("own-service"), "{service}");
         }

@@ -105,7 +105,10 @@ pub fn find_secret(setting: &choice::StateDir, around: &Surroundings) -> Result<
 
 /// A file that an earlier start has left in a state directory, if there is one. Makes nothing.
 pub fn find_file(setting: &choice::StateDir, around: &Surroundings, name: &str) -> Option<PathBuf> {
-    candidates(setting, around).into_iter().map(|directory| directory.join(name)).find(|path| path.exists())
+    state_directories(setting, around)
+        .into_iter()
+        .map(|directory| directory.join(name))
+        .find(|path| path.exists())
 }
 
 /// A directory of the name `name` for what a part of the server keeps: in the first of the candidates that can have one.
