@@ -1,6 +1,6 @@
 //! Who may do what: the gate that every request passes before it reaches its handler.
 
-use super::caller::{Caller, Line, Visitor};
+use super::caller::{Caller, Line};
 use super::origin::{self, Preflight};
 use super::problem::Problem;
 use super::router::Table;
@@ -48,11 +48,11 @@ pub(super) struct Gate {
 /// Refuses what comes by a foreign name over loopback, whatever it asks for.
 pub(super) async fn check_host(
     State(gate): State<Gate>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(line): Extension<Line>,
     request: Request,
     next: Next,
 ) -> Response {
-    let over_loopback = matches!(visitor.line, Line::Tcp { to, .. } if to.is_loopback());
+    let over_loopback = matches!(line, Line::Tcp { to, .. } if to.is_loopback());
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let live = gate.office.plane.live();
     if over_loopback && host.is_some_and(|host| !host::is_own(host, &live.config.admin.names)) {
@@ -68,7 +68,7 @@ pub(super) async fn check_host(
 /// Lets those through who may.
 pub(super) async fn check(
     State(gate): State<Gate>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(line): Extension<Line>,
     path: Option<MatchedPath>,
     mut request: Request,
     next: Next,
@@ -86,7 +86,7 @@ pub(super) async fn check(
         return next.run(request).await;
     };
     let Some(scope) = access.scope() else { return next.run(request).await };
-    let admitted = gate.office.admit(visitor.line, access, scope, keys, &request);
+    let admitted = gate.office.admit(line, access, scope, keys, &request);
     match admitted {
         Ok((caller, origin)) => {
             request.extensions_mut().insert(caller);

@@ -2,13 +2,7 @@
 
 use std::net::IpAddr;
 
-/// Whoever is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Visitor {
-    pub(super) line: Line,
-}
-
-/// How they got here.
+/// How somebody got here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// Over the Unix socket: they could open a file that only we and root can open.

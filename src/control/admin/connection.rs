@@ -1,7 +1,7 @@
 //! Connections to the admin server: how many, how long, and what of HTTP they may use.
 
 use super::Office;
-use super::caller::{Line, Visitor};
+use super::caller::Line;
 use super::door::{Door, Doors};
 use super::router::router;
 use super::socket_file::SocketFile;
@@ -67,14 +67,14 @@ async fn accept(listener: Listener, router: Router) {
         while connections.try_join_next().is_some() {}
         let accepted = match &listener {
             Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                connections.spawn(converse(stream, Visitor { line: Line::Unix }, router.clone(), place));
+                connections.spawn(converse(stream, Line::Unix, router.clone(), place));
             }),
             Listener::Tcp(listener) => listener.accept().await.and_then(|(stream, from)| {
                 let line = Line::Tcp {
                     from: from.ip().to_canonical(),
                     to: stream.local_addr()?.ip().to_canonical(),
                 };
-                connections.spawn(converse(stream, Visitor { line }, router.clone(), place));
+                connections.spawn(converse(stream, line, router.clone(), place));
                 Ok(())
             }),
         };
@@ -92,12 +92,12 @@ async fn pause_after(error: &io::Error) {
 
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    visitor: Visitor,
+    line: Line,
     router: Router,
     _place: OwnedSemaphorePermit,
 ) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(visitor);
+        request.extensions_mut().insert(line);
         router.clone().call(request.map(Body::new))
     });
     let mut http = http1::Builder::new();

@@ -1,6 +1,7 @@
 //! Credentials in the shapes that applications know: the TURN REST draft, a browser's `RTCConfiguration`, Twilio.
 
 use super::Office;
+use super::answer::json;
 use super::caller::Caller;
 use super::input::{Input, Named, whole};
 use super::minting::Minted;
@@ -9,7 +10,7 @@ use crate::control::ice_servers::{self, IceServer};
 use crate::control::utc::{Utc, unix_now};
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -110,8 +111,4 @@ impl Office {
         }
         self.mint(caller, wish.username.as_deref().unwrap_or_default(), wish.ttl)
     }
-}
-
-pub(super) fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
-    (status, axum::Json(value)).into_response()
 }

@@ -1,8 +1,8 @@
 //! Taking leave, and coming back.
 
 use super::Office;
+use super::answer::json;
 use super::caller::Caller;
-use super::credentials::json;
 use super::input::{Input, switch, whole};
 use super::problem::Problem;
 use crate::control::drain::{Leave, Order, Stage};

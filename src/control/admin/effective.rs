@@ -1,7 +1,7 @@
 //! The configuration in use.
 
 use super::Office;
-use super::credentials::json;
+use super::answer::json;
 use super::problem::Problem;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,7 +1,7 @@
 //! Why a certain user cannot connect: the last decisions about a name or an address, in words.
 
 use super::Office;
-use super::credentials::json;
+use super::answer::json;
 use super::input::{Input, whole};
 use super::problem::Problem;
 use crate::control::explain::{Decision, Question};

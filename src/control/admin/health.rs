@@ -1,7 +1,7 @@
 //! Whether the server lives, and whether it can take on clients, for load balancers and orchestrators.
 
 use super::Office;
-use super::credentials::json;
+use super::answer::json;
 use crate::control::drain::Stage;
 use crate::control::plane::Plane;
 use crate::control::probe::{Over, probe};

@@ -1,7 +1,7 @@
 //! From which level on the running server logs.
 
+use super::answer::json;
 use super::caller::Caller;
-use super::credentials::json;
 use super::input::Input;
 use super::problem::Problem;
 use crate::config::choice::LogLevel;

@@ -5,6 +5,7 @@
 //! them through the [`Plane`].
 
 mod access;
+mod answer;
 mod caller;
 mod connection;
 mod credentials;

@@ -1,8 +1,8 @@
 //! Reading the configuration again.
 
 use super::Office;
+use super::answer::json;
 use super::caller::Caller;
-use super::credentials::json;
 use super::problem::Problem;
 use crate::control::difference::Change;
 use crate::control::reload::{Problems, Reloaded};

@@ -1,8 +1,8 @@
 //! Credentials that are to be good no more.
 
 use super::Office;
+use super::answer::json;
 use super::caller::Caller;
-use super::credentials::json;
 use super::input::Named;
 use super::problem::Problem;
 use crate::auth::name;

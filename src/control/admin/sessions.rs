@@ -1,8 +1,8 @@
 //! Allocations: list them, look at one, end one.
 
 use super::Office;
+use super::answer::json;
 use super::caller::Caller;
-use super::credentials::json;
 use super::input::{Input, Named, whole};
 use super::problem::Problem;
 use super::session_view::{Side, brief, full, silent};

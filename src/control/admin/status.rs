@@ -1,7 +1,7 @@
 //! The server at a glance.
 
 use super::Office;
-use super::credentials::json;
+use super::answer::json;
 use super::problem::Problem;
 use crate::control::certs::{CertificateStatus, Origin};
 use crate::control::utc::{Utc, unix_now};
