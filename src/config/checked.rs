@@ -1,6 +1,7 @@
 //! What is meant: the configuration with every value checked, alone and against the others.
 
 mod acme;
+mod admin;
 mod auth;
 mod credentials_directory;
 mod drain;
@@ -12,6 +13,7 @@ pub(super) mod relay;
 mod tls;
 
 pub use acme::{Acme, ExternalAccount};
+pub use admin::{Admin, AdminKey, Origins};
 pub use auth::{Auth, NamedSecret};
 pub use drain::Drain;
 pub use limits::{Budget, Limits, StreamLimits};
@@ -61,6 +63,8 @@ pub struct Config {
     pub channel_numbers: ChannelNumbers,
     /// Where the figures are told.
     pub metrics: Metrics,
+    /// Who may ask the running server, and what.
+    pub admin: Admin,
     /// From which level on something is logged.
     pub log_level: LogLevel,
     /// How a log line looks.
@@ -72,6 +76,8 @@ pub struct Config {
 pub struct Server {
     /// Prepared as OpaqueString, 1 to 127 characters (RFC 8489 §14.9).
     pub realm: String,
+    /// What clients are told; what is found on the host when it is empty.
+    pub urls: Vec<String>,
     /// Where the server keeps what it makes itself.
     pub state_dir: StateDir,
     /// Number of worker threads; `None` means one per usable core.
@@ -113,6 +119,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         drain: drain::check(&raw.drain, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
         metrics: metrics::check(raw, &mut findings),
+        admin: admin::check(&raw.admin, &mut findings),
         log_level: raw.log.level,
         log_format: raw.log.format,
     };
@@ -185,6 +192,7 @@ fn check_realm(realm: &str, findings: &mut Findings<'_>) -> String {
 fn check_server(raw: &raw::Server, realm: &str, findings: &mut Findings<'_>) -> Server {
     Server {
         realm: realm.to_owned(),
+        urls: raw.urls.iter().map(ToString::to_string).collect(),
         state_dir: raw.state_dir.clone(),
         workers: match raw.workers {
             Workers::Auto => None,

@@ -20,8 +20,9 @@ pub(super) fn shown(file: &str, line: usize) -> (String, bool) {
             key = name.trim();
         }
     }
-    let in_auth = section.starts_with("auth") || section.starts_with("\"auth");
-    let harmless = ["separator", "max_ttl", "expiry", "name"].contains(&key) && !text.contains('{');
+    let in_auth =
+        ["auth", "admin.key"].iter().any(|secret| section.trim_start_matches('"').starts_with(secret));
+    let harmless = ["separator", "max_ttl", "expiry", "name", "scopes"].contains(&key) && !text.contains('{');
     let telling = ["secret", "password", "auth", "key"].iter().any(|word| text.to_lowercase().contains(word));
     // A value that goes on from a telling key, outside of the section (`auth.secrets = [`).
     let continued = ["secret", "password", "auth"].iter().any(|word| key.to_lowercase().contains(word));

@@ -8,10 +8,12 @@
 )]
 
 mod acme;
+mod admin;
 mod drain;
 mod metrics;
 
 pub use acme::Acme;
+pub use admin::{Admin, AdminKey};
 pub use drain::Drain;
 pub use metrics::Metrics;
 
@@ -21,6 +23,7 @@ use super::{
         ChannelNumbers, ExpiryRule, LogFormat, LogLevel, ProxyProtocol, StateDir, TlsVersion, Transport,
         Workers,
     },
+    ice_url::IceUrl,
     text::{many, maybe, one, switch},
     units::{BitsPerSecond, Bytes, Count, CountOrNone, Limit, PerSecond, Seconds},
 };
@@ -50,6 +53,8 @@ pub struct Config {
     pub turn: Turn,
     /// Where they find out what their NAT does.
     pub nat_discovery: NatDiscovery,
+    /// Who may ask the running server, and what.
+    pub admin: Admin,
     /// How it takes its leave.
     pub drain: Drain,
     /// What is counted for the operator.
@@ -63,6 +68,8 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     pub realm: String,
+    #[serde(with = "many")]
+    pub urls: Vec<IceUrl>,
     #[serde(with = "one")]
     pub state_dir: StateDir,
     #[serde(with = "one")]
@@ -268,6 +275,7 @@ impl Default for Config {
             peers: Peers::default(),
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
+            admin: Admin::default(),
             drain: Drain::default(),
             metrics: Metrics::default(),
             log: Log::default(),
@@ -279,6 +287,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             realm: "turn".to_owned(),
+            urls: Vec::new(),
             state_dir: StateDir::Auto,
             workers: Workers::Auto,
             receive_buffer: Bytes(4 << 20),

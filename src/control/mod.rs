@@ -1,6 +1,7 @@
 //! Everything that is not packets: start, state that is kept, what operators are told.
 
 pub mod acme;
+pub mod admin;
 pub mod advert;
 pub mod certs;
 pub mod credentials;
@@ -22,7 +23,7 @@ pub mod plane;
 pub(crate) mod private_file;
 pub(crate) mod probe;
 pub mod reload;
-mod revoked;
+pub mod revoked;
 pub mod server;
 pub mod sessions;
 pub mod settings;

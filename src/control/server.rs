@@ -1,6 +1,7 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
 use super::acme;
+use super::admin::{Admin, AdminListenError, Doors};
 use super::advert::Advert;
 use super::certs::Watch;
 use super::crew::Crew;
@@ -42,6 +43,8 @@ pub struct Start {
 pub enum ServeError {
     /// An address cannot be listened on.
     Listen(ListenError),
+    /// An address of the admin server cannot be listened on.
+    Admin(AdminListenError),
     /// There is nothing to relay from.
     NoRelayAddress,
     /// There is no place to tell the figures.
@@ -67,6 +70,7 @@ impl ServeError {
         match self {
             Self::Listen(error) => Some(error.reason),
             Self::Metrics(error) => Some(error.reason()),
+            Self::Admin(error) => Some(error.reason),
             Self::NoRelayAddress | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
@@ -77,6 +81,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Metrics(error) => error.fmt(f),
+            Self::Admin(error) => error.fmt(f),
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
@@ -106,6 +111,8 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let revoked = Revoked::of(&start.config.server.state_dir);
     let authenticator = revoked.authenticator(&start.config);
     let tls = watch.as_ref().map(|watch| watch.store().tls_configs());
+    let doors = Doors::open(&start.config).map_err(ServeError::Admin)?;
+    start.advert.services = doors.services(&start.host);
     let metrics_sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
     start.advert.services.extend(metrics_sockets.services(&start.host));
     let crew = Crew::start(&start, &authenticator, sockets, tls, &events, &news)?;
@@ -132,6 +139,8 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let metrics = Arc::new(Metrics::new(plane.clone()).with(move || lost.families()));
     let metrics_server =
         MetricsServer::start(metrics_sockets, metrics).map_err(ServeError::system("start a thread"))?;
+    let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone())).transpose();
+    let admin = admin.map_err(ServeError::system("start the admin server"))?;
     ready(&crew.advert);
     service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
@@ -142,7 +151,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map_err(ServeError::system("start the ACME client"))?;
     let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme);
     let served = Keeper::new(plane, reloader, service).run(&incoming);
-    drop(metrics_server);
+    drop((metrics_server, admin));
     crew.stop();
     writer.finish();
     served

@@ -9,6 +9,7 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod asker;
 mod authority;
 mod client;
 mod home;
@@ -22,6 +23,13 @@ mod tools;
 mod wire;
 
 mod acme;
+mod admin;
+mod admin_access;
+mod admin_commands;
+mod admin_control;
+mod admin_crowd;
+mod admin_sessions;
+mod app_examples;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod certificates;
@@ -44,6 +52,7 @@ mod ports;
 mod proxy_protocol;
 mod reload;
 mod renewal_info;
+mod schemathesis;
 mod stream_ends;
 mod stream_framing;
 mod stream_limits;
