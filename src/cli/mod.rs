@@ -9,6 +9,7 @@ mod drain;
 mod exit;
 mod explain;
 mod healthcheck;
+mod import;
 mod kick;
 mod log_level;
 mod man;
@@ -36,6 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Credential(args)) => credential::run(&args),
+        Some(Command::Import(args)) => import::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
         Some(Command::Status(args)) => status::run(&args),
@@ -84,6 +86,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Make a time-limited credential, or say what is wrong with one
     Credential(Box<credential::CredentialArgs>),
+    /// Make a configuration from one of coturn's, and say what of it is not the same
+    Import(import::ImportArgs),
     /// Load a TURN server, check what it relays, and tell what it spends
     Bench(bench::BenchArgs),
     /// Say whether the server on this host answers
@@ -119,6 +123,7 @@ Examples:
   turnbridge healthcheck                        does it answer?
   turnbridge credential --user alice --json     iceServers for a browser
   turnbridge credential verify NAME PASSWORD    why does it not log in?
+  turnbridge import /etc/turnserver.conf        come from coturn
   turnbridge status                             what does the running server do?
   turnbridge explain alice                      why does she get no connection?
 

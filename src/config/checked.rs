@@ -6,9 +6,10 @@ mod auth;
 mod credentials_directory;
 mod drain;
 mod limits;
-mod listener;
+pub(super) mod listener;
+mod metrics;
 mod nat_discovery;
-mod relay;
+pub(super) mod relay;
 mod tls;
 
 pub use acme::{Acme, ExternalAccount};
@@ -17,6 +18,7 @@ pub use auth::{Auth, NamedSecret};
 pub use drain::Drain;
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;
+pub use metrics::Metrics;
 pub use nat_discovery::{AddressPair, NatDiscovery};
 pub use relay::{External, Relay};
 pub use tls::{CertificateFiles, Tls};
@@ -61,6 +63,8 @@ pub struct Config {
     pub channel_numbers: ChannelNumbers,
     /// Who may ask the running server, and what.
     pub admin: Admin,
+    /// Where the figures are told.
+    pub metrics: Metrics,
     /// From which level on something is logged.
     pub log_level: LogLevel,
     /// How a log line looks.
@@ -115,6 +119,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         drain: drain::check(&raw.drain, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
         admin: admin::check(&raw.admin, &mut findings),
+        metrics: metrics::check(raw, &mut findings),
         log_level: raw.log.level,
         log_format: raw.log.format,
     };
@@ -157,7 +162,7 @@ impl Findings<'_> {
 }
 
 /// RFC 8489 §14.9: fewer than 128 characters.
-const MAX_REALM_CHARS: usize = 127;
+pub(super) const MAX_REALM_CHARS: usize = 127;
 /// From here on the 401 answers to unauthenticated requests get so large that they amplify (row L10 of the threats).
 const LONG_REALM_BYTES: usize = 24;
 

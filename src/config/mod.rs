@@ -8,6 +8,7 @@ pub mod admin;
 pub mod alternate;
 pub mod checked;
 pub mod choice;
+pub mod coturn;
 pub mod env;
 pub mod error;
 pub mod ice_url;

@@ -10,10 +10,12 @@
 mod acme;
 mod admin;
 mod drain;
+mod metrics;
 
 pub use acme::Acme;
 pub use admin::{Admin, AdminKey};
 pub use drain::Drain;
+pub use metrics::Metrics;
 
 use super::{
     address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
@@ -23,7 +25,7 @@ use super::{
     },
     ice_url::IceUrl,
     text::{many, maybe, one, switch},
-    units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
+    units::{BitsPerSecond, Bytes, Count, CountOrNone, Limit, PerSecond, Seconds},
 };
 use crate::auth::Secret;
 use serde::{Deserialize, Serialize};
@@ -55,6 +57,8 @@ pub struct Config {
     pub admin: Admin,
     /// How it takes its leave.
     pub drain: Drain,
+    /// What is counted for the operator.
+    pub metrics: Metrics,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -166,7 +170,7 @@ pub struct Limits {
     #[serde(with = "one")]
     pub channels_per_allocation: Count,
     #[serde(with = "one")]
-    pub connections_per_allocation: Count,
+    pub connections_per_allocation: CountOrNone,
     #[serde(with = "one")]
     pub max_lifetime: Seconds,
     #[serde(with = "one")]
@@ -273,6 +277,7 @@ impl Default for Config {
             nat_discovery: NatDiscovery::default(),
             admin: Admin::default(),
             drain: Drain::default(),
+            metrics: Metrics::default(),
             log: Log::default(),
         }
     }
@@ -342,7 +347,7 @@ impl Default for Limits {
             allocations_per_ip: Limit::At(Count(8192)),
             permissions_per_allocation: Count(1024),
             channels_per_allocation: Count(4096),
-            connections_per_allocation: Count(64),
+            connections_per_allocation: CountOrNone(64),
             max_lifetime: Seconds(3600),
             bandwidth: Limit::Unlimited,
             bandwidth_per_allocation: Limit::Unlimited,

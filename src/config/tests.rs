@@ -141,7 +141,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
         "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
-  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, admin, drain, log
+  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, admin, drain, metrics, log
   |
 2 | [[listeners]]
   |   ^^^^^^^^^"
@@ -312,6 +312,18 @@ fn values_that_do_not_go_together_are_refused() {
         ),
         ("listener = []", "t.toml:1:12: listener: at least one listener is needed"),
         (
+            "[metrics]\nenabled = false\nlisten = [\"127.0.0.1:9641\"]",
+            "t.toml:2:11: metrics.enabled: nothing is told with metrics.enabled = false: leave out the other keys",
+        ),
+        (
+            "[metrics]\nlisten = [\"127.0.0.1:9641\", \"127.0.0.1:9641\"]",
+            "metrics.listen[1]: \"127.0.0.1:9641\" would be opened twice: \"127.0.0.1:9641\" is listed before",
+        ),
+        (
+            "[metrics]\nlisten = [\"127.0.0.1:3478\"]",
+            "metrics.listen[0]: \"127.0.0.1:3478\" is taken: clients are heard at \":3478\" over tcp; choose another port",
+        ),
+        (
             "[server]\nrealm = \"a\\nb\"",
             "t.toml:2:9: server.realm: not a realm: it contains a control or invisible character",
         ),
@@ -473,6 +485,10 @@ fn what_works_but_is_not_meant_is_warned_of() {
         (
             "[limits]\nconnections = 10",
             "limits.connections_per_ip = 8192 is more than limits.connections = 10, so one client address can take all connections",
+        ),
+        (
+            "[metrics]\nlisten = [\":9641\"]",
+            "metrics.listen has \":9641\": whoever reaches this host there can read the figures, without a password; name an address of an inner network, or let a firewall keep others out",
         ),
     ];
     for (text, expected) in cases {
@@ -753,4 +769,10 @@ fn the_port_that_a_ca_comes_to_is_asked_for() {
     assert_eq!(warnings_of("acme-http", &http), Vec::<String>::new());
     let warnings = warnings_of("acme-http-port", &format!("{http}http_address = \":8080\"\n"));
     assert!(warnings[0].starts_with("tls.acme.http_address is not on port 80"), "{warnings:?}");
+}
+
+#[test]
+fn tcp_relaying_can_be_switched_off() {
+    let loaded = load_text("no-tcp-relay", "[limits]\nconnections_per_allocation = 0\n").unwrap();
+    assert_eq!(loaded.config.limits.connections_per_allocation, 0);
 }

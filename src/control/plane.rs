@@ -20,6 +20,7 @@ use super::utc::unix_now;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
 use crate::net::ports::RelayPorts;
+use crate::net::stream::Caps;
 use crate::net::worker::{Clock, NetSettings, WorkerLine};
 use crate::turn::{EndReason, Now, Output, Quota, Relay};
 
@@ -29,6 +30,7 @@ pub struct Plane {
     clock: Clock,
     quota: Arc<Quota>,
     ports: Arc<RelayPorts>,
+    caps: Arc<Caps>,
     certificates: Option<Arc<CertStore>>,
     decisions: Arc<Decisions>,
     revoked: Revoked,
@@ -68,6 +70,7 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) quota: Arc<Quota>,
     pub(super) ports: Arc<RelayPorts>,
+    pub(super) caps: Arc<Caps>,
     pub(super) certificates: Option<Arc<CertStore>>,
     pub(super) decisions: Arc<Decisions>,
     pub(super) revoked: Revoked,
@@ -92,13 +95,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Plane {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { workers, clock, quota, ports, certificates, decisions, revoked, news, live } = parts;
+        let Parts { workers, clock, quota, ports, caps, certificates, decisions, revoked, news, live } =
+            parts;
         let last_reload = LastReload { succeeded: true, in_use_since: unix_now() };
         Self {
             workers,
             clock,
             quota,
             ports,
+            caps,
             certificates,
             decisions,
             revoked,
@@ -127,6 +132,11 @@ impl Plane {
     /// The relay ports.
     pub fn ports(&self) -> &RelayPorts {
         &self.ports
+    }
+
+    /// How many connections of clients there are.
+    pub fn connections(&self) -> u32 {
+        self.caps.total()
     }
 
     /// What TLS clients see, if there are any.
@@ -283,26 +293,34 @@ impl Plane {
         &self,
         question: impl Fn(&mut Relay, Now, &mut dyn FnMut(Output<'static, '_>)) -> T + Clone + Send + 'static,
     ) -> Vec<Result<T, Unanswered>> {
-        let mut asked = Vec::with_capacity(self.workers.len());
-        for worker in &self.workers {
-            let (answer, answered) = oneshot::channel();
-            let question = question.clone();
-            let sent = worker.with_core(move |relay, now, out| {
-                let _ = answer.send(question(relay, now, out));
-            });
-            asked.push(sent.map(|()| answered));
-        }
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        let mut answers = Vec::with_capacity(asked.len());
-        for sent in asked {
-            answers.push(match sent {
-                Ok(answered) => match tokio::time::timeout_at(deadline, answered).await {
-                    Ok(Ok(answer)) => Ok(answer),
-                    Ok(Err(_)) | Err(_) => Err(Unanswered),
-                },
-                Err(_) => Err(Unanswered),
-            });
-        }
-        answers
+        ask_each(&self.workers, question).await
     }
+}
+
+/// Asks these workers the same, at the same time; their answers are in the same order.
+pub(super) async fn ask_each<T: Send + 'static>(
+    workers: &[WorkerLine<Relay>],
+    question: impl Fn(&mut Relay, Now, &mut dyn FnMut(Output<'static, '_>)) -> T + Clone + Send + 'static,
+) -> Vec<Result<T, Unanswered>> {
+    let mut asked = Vec::with_capacity(workers.len());
+    for worker in workers {
+        let (answer, answered) = oneshot::channel();
+        let question = question.clone();
+        let sent = worker.with_core(move |relay, now, out| {
+            let _ = answer.send(question(relay, now, out));
+        });
+        asked.push(sent.map(|()| answered));
+    }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut answers = Vec::with_capacity(asked.len());
+    for sent in asked {
+        answers.push(match sent {
+            Ok(answered) => match tokio::time::timeout_at(deadline, answered).await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(_)) | Err(_) => Err(Unanswered),
+            },
+            Err(_) => Err(Unanswered),
+        });
+    }
+    answers
 }

@@ -8,6 +8,7 @@ use super::crew::Crew;
 use super::events::EventLog;
 use super::explain::Decisions;
 use super::keeper::Keeper;
+use super::metrics::{Metrics, MetricsListenError, MetricsServer, Sockets};
 use super::news::forward_signals;
 use super::plane::{Live, Parts, Plane};
 use super::reload::{Load, Reloader};
@@ -46,6 +47,8 @@ pub enum ServeError {
     Admin(AdminListenError),
     /// There is nothing to relay from.
     NoRelayAddress,
+    /// There is no place to tell the figures.
+    Metrics(MetricsListenError),
     /// A worker has ended by itself.
     WorkerEnded,
     /// The system refuses something else.
@@ -67,6 +70,7 @@ impl ServeError {
         match self {
             Self::Listen(error) => Some(error.reason),
             Self::Admin(error) => Some(error.reason),
+            Self::Metrics(error) => Some(error.reason()),
             Self::NoRelayAddress | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
@@ -77,6 +81,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
+            Self::Metrics(error) => error.fmt(f),
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
@@ -107,7 +112,9 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let authenticator = revoked.authenticator(&start.config);
     let tls = watch.as_ref().map(|watch| watch.store().tls_configs());
     let doors = Doors::open(&start.config).map_err(ServeError::Admin)?;
-    start.advert.services = doors.services(&start.host);
+    start.advert.services.extend(doors.services(&start.host));
+    let metrics_sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
+    start.advert.services.extend(metrics_sockets.services(&start.host));
     let crew = Crew::start(&start, &authenticator, sockets, tls, &events, &news)?;
     drop(events);
     let plane = Arc::new(Plane::new(Parts {
@@ -115,6 +122,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         clock: crew.clock,
         quota: crew.quota.clone(),
         ports: crew.network.ports.clone(),
+        caps: crew.network.caps.clone(),
         certificates: watch.as_ref().map(|watch| watch.store().clone()),
         decisions,
         revoked,
@@ -127,7 +135,11 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
             authenticator,
         },
     }));
-    let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone())).transpose();
+    let lost = writer.lost();
+    let metrics = Arc::new(Metrics::new(plane.clone()).with(move || lost.families()));
+    let metrics_server = MetricsServer::start(metrics_sockets, metrics.clone())
+        .map_err(ServeError::system("start a thread"))?;
+    let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone(), metrics)).transpose();
     let admin = admin.map_err(ServeError::system("start the admin server"))?;
     ready(&crew.advert);
     service.ready(&crew.advert);
@@ -139,7 +151,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map_err(ServeError::system("start the ACME client"))?;
     let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme);
     let served = Keeper::new(plane, reloader, service).run(&incoming);
-    drop(admin);
+    drop((admin, metrics_server));
     crew.stop();
     writer.finish();
     served

@@ -114,8 +114,8 @@ fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr], former: &Former
     let (streams, datagrams): (Vec<&Listening>, Vec<&Listening>) =
         advert.listeners.iter().partition(|listener| listener.transport.is_stream());
     let datagram_services: Vec<_> = datagrams.iter().flat_map(|it| places(it.address)).collect();
-    let stream_services = streams.iter().flat_map(|it| places(it.address));
-    let admin_services = advert.services.iter().flat_map(|address| places(*address));
+    let stream_services =
+        streams.iter().map(|it| it.address).chain(advert.services.iter().copied()).flat_map(places);
     PeerRules {
         allow: config.peers.allow.clone(),
         deny: config.peers.deny.clone(),
@@ -130,7 +130,7 @@ fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr], former: &Former
             .chain(former.ports.iter().cloned())
             .collect(),
         host_addresses: host.to_vec(),
-        services: datagram_services.iter().copied().chain(stream_services).chain(admin_services).collect(),
+        services: datagram_services.iter().copied().chain(stream_services).collect(),
         datagram_services,
     }
 }

@@ -40,7 +40,7 @@ use super::outbox::KEPT_MAX;
 use super::socket_id::SocketId;
 use super::throttle::Throttle;
 use super::tls::TlsConfigs;
-use crate::turn::{FiveTuple, Millis, Transport};
+use crate::turn::{FiveTuple, Millis};
 use passage::Passage;
 use passages::Passages;
 
@@ -187,7 +187,7 @@ impl Streams {
             return false;
         };
         counters.connections_passed_on += 1;
-        counters.tls_handshakes += u64::from(client.listener().transport() == Transport::Tls);
+        connection.count_handshake(counters);
         let (near, right) = connection.into_parts();
         let begun =
             Passage::new(near, client.client(), right, fallback, turn.bytes, now).and_then(|mut passage| {
@@ -224,8 +224,8 @@ impl Streams {
         if std::mem::replace(&mut connection.marks.entered, true) {
             return None;
         }
+        connection.count_handshake(counters);
         let client = connection.client();
-        counters.tls_handshakes += u64::from(client.listener().transport() == Transport::Tls);
         self.by_client.insert(client, place)
     }
 
@@ -399,6 +399,7 @@ impl Streams {
     pub(crate) fn close(&mut self, place: u32, end: End, counters: &mut Counters) -> Option<FiveTuple> {
         let mut connection = self.connections.get_mut(place as usize)?.take()?;
         *end.counter(counters) += 1;
+        counters.tls_handshakes_failed += u64::from(connection.is_handshake());
         connection.close();
         self.free.push(place);
         let client = connection.client();
