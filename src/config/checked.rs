@@ -1,5 +1,6 @@
 //! What is meant: the configuration with every value checked, alone and against the others.
 
+mod accounting;
 mod acme;
 mod auth;
 mod limits;
@@ -8,6 +9,7 @@ mod nat_discovery;
 mod relay;
 mod tls;
 
+pub use accounting::Accounting;
 pub use acme::{Acme, ExternalAccount};
 pub use auth::{Auth, NamedSecret};
 pub use limits::{Budget, Limits, StreamLimits};
@@ -50,6 +52,8 @@ pub struct Config {
     pub peers: Peers,
     /// Where clients find out what their NAT does.
     pub nat_discovery: NatDiscovery,
+    /// Where records of allocations go.
+    pub accounting: Accounting,
     /// The channel numbers that may be bound.
     pub channel_numbers: ChannelNumbers,
     /// From which level on something is logged.
@@ -63,6 +67,8 @@ pub struct Config {
 pub struct Server {
     /// Prepared as OpaqueString, 1 to 127 characters (RFC 8489 §14.9).
     pub realm: String,
+    /// What the server is called in records and by webhooks; `None` means the host's name.
+    pub name: Option<String>,
     /// Where the server keeps what it makes itself.
     pub state_dir: StateDir,
     /// Number of worker threads; `None` means one per usable core.
@@ -101,6 +107,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
             ports: raw.peers.ports,
         },
         nat_discovery: nat_discovery::check(raw, &mut findings),
+        accounting: accounting::check(&raw.accounting, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
         log_level: raw.log.level,
         log_format: raw.log.format,
@@ -162,9 +169,19 @@ fn check_realm(realm: &str, findings: &mut Findings<'_>) -> String {
     prepared
 }
 
+fn check_name(name: &str, findings: &mut Findings<'_>) -> Option<String> {
+    const LONGEST: usize = 255;
+    if name.len() > LONGEST || name.chars().any(char::is_control) {
+        let message = format!("expected up to {LONGEST} bytes without control characters");
+        findings.problem("server.name", message);
+    }
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 fn check_server(raw: &raw::Server, realm: &str, findings: &mut Findings<'_>) -> Server {
     Server {
         realm: realm.to_owned(),
+        name: check_name(&raw.name, findings),
         state_dir: raw.state_dir.clone(),
         workers: match raw.workers {
             Workers::Auto => None,

@@ -7,8 +7,10 @@
     reason = "each key is explained in config/turnbridge.toml, which a test keeps complete"
 )]
 
+mod accounting;
 mod acme;
 
+pub use accounting::Accounting;
 pub use acme::Acme;
 
 use super::{
@@ -46,6 +48,8 @@ pub struct Config {
     pub turn: Turn,
     /// Where they find out what their NAT does.
     pub nat_discovery: NatDiscovery,
+    /// Who used the relay, and how much.
+    pub accounting: Accounting,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -55,6 +59,8 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     pub realm: String,
+    /// Empty: the host's name.
+    pub name: String,
     #[serde(with = "one")]
     pub state_dir: StateDir,
     #[serde(with = "one")]
@@ -260,6 +266,7 @@ impl Default for Config {
             peers: Peers::default(),
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
+            accounting: Accounting::default(),
             log: Log::default(),
         }
     }
@@ -269,6 +276,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             realm: "turn".to_owned(),
+            name: String::new(),
             state_dir: StateDir::Auto,
             workers: Workers::Auto,
             receive_buffer: Bytes(4 << 20),

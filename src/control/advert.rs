@@ -8,6 +8,7 @@ use crate::config::{
     choice::Transport,
 };
 use crate::net::ports::RelayAddress;
+use crate::turn::ListenerId;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -72,6 +73,13 @@ impl Advert {
         let advertised =
             |local: IpAddr| RelayAddress { bind: local, external: config.relay.external.advertised(local) };
         Self { listeners, relays: relay_addresses(&config.relay, host).into_iter().map(advertised).collect() }
+    }
+
+    /// The address of a listener that workers know by its number.
+    pub(crate) fn address_of(&self, listener: ListenerId) -> Option<SocketAddr> {
+        let mut of_its_kind =
+            self.listeners.iter().filter(|other| other.transport.is_stream() == listener.is_stream());
+        of_its_kind.nth(usize::from(listener.number())).map(|found| found.address)
     }
 
     /// The URLs for a client's configuration: over UDP, then TCP, then TLS, which needs a name that the certificate

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use super::accounting::Accounting;
 use super::advert::Advert;
 use super::events::EventLog;
 use super::fallback;
@@ -37,7 +38,7 @@ impl Crew {
     pub(super) fn start(
         start: &Start,
         tls: Option<TlsConfigs>,
-        events: &EventLog,
+        (events, accounting): (&EventLog, &Accounting),
         news: &Sender<News>,
     ) -> Result<Self, ServeError> {
         let Start { config, authenticator, host, .. } = start;
@@ -63,14 +64,15 @@ impl Crew {
         let clock = Clock::new();
         let mut workers = Vec::with_capacity(count);
         for ((number, sockets), siblings) in groups.into_iter().enumerate().zip(Siblings::family(count)) {
-            let relay_number = RelayNumber {
-                own: u16::try_from(number).unwrap_or(u16::MAX),
-                count: u16::try_from(count).unwrap_or(u16::MAX),
-            };
+            let own = u16::try_from(number).unwrap_or(u16::MAX);
+            let relay_number = RelayNumber { own, count: u16::try_from(count).unwrap_or(u16::MAX) };
             let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
-            let (alive, events) = (Alive(news.clone()), events.clone());
+            let (alive, events, accounting) = (Alive(news.clone()), events.clone(), accounting.clone());
             let observer = move |report: Report<'_>| {
                 let _until_the_worker_ends = &alive;
+                if let Report::Core(event) = &report {
+                    accounting.note(own, event);
+                }
                 events.report(report);
             };
             let setup = Setup {

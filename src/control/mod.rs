@@ -1,5 +1,6 @@
 //! Everything that is not packets: start, state that is kept, what operators are told.
 
+pub mod accounting;
 pub mod acme;
 pub mod advert;
 pub mod certs;

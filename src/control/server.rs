@@ -1,5 +1,6 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
+use super::accounting::{self, Bookkeeper, Outlets};
 use super::acme;
 use super::advert::Advert;
 use super::certs::{Notice, Watch};
@@ -12,7 +13,7 @@ use super::utc::unix_now;
 use crate::auth::Authenticator;
 use crate::config::{Config, raw};
 use crate::net::listener::{ListenError, ListenFailure};
-use crate::net::sys::{memory, open_files};
+use crate::net::sys::{host_name::host_name, memory, open_files};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{fmt, io, net::IpAddr, sync::Arc};
@@ -43,6 +44,8 @@ pub enum ServeError {
     Listen(ListenError),
     /// There is nothing to relay from.
     NoRelayAddress,
+    /// What records are to be written to cannot be had.
+    Accounting(String),
     /// A worker has ended by itself.
     WorkerEnded,
     /// The system refuses something else.
@@ -63,7 +66,7 @@ impl ServeError {
     pub fn listen_failure(&self) -> Option<ListenFailure> {
         match self {
             Self::Listen(error) => Some(error.reason),
-            Self::NoRelayAddress | Self::WorkerEnded | Self::System { .. } => None,
+            Self::NoRelayAddress | Self::Accounting(_) | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
 }
@@ -75,6 +78,7 @@ impl fmt::Display for ServeError {
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
+            Self::Accounting(reason) => f.write_str(reason),
             Self::WorkerEnded => f.write_str("a worker has ended by itself; its log line says why"),
             Self::System { what, error } => write!(f, "cannot {what}: {error}"),
         }
@@ -93,9 +97,12 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
     let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
     let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
-    let crew = Crew::start(&start, tls, &events, &news)?;
+    let outlets = Outlets::prepare(&start.config.accounting).map_err(ServeError::Accounting)?;
+    let (notes, inbox) = accounting::queue(&outlets);
+    let crew = Crew::start(&start, tls, (&events, &notes), &news)?;
     drop((events, news));
-    let plane = Plane::new(Parts {
+    let name = start.config.server.name.clone().unwrap_or_else(host_name);
+    let plane = Arc::new(Plane::new(Parts {
         workers: crew.lines(),
         clock: crew.clock,
         quota: crew.quota.clone(),
@@ -107,14 +114,18 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
             advert: crew.advert.clone(),
             authenticator: start.authenticator,
         },
-    });
+    }));
+    let books = inbox
+        .start(plane.clone(), &name, outlets)
+        .map_err(ServeError::system("start the accounting thread"))?;
     ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
     let acme =
         acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
-    let served = wait(&incoming, &plane, certificates.as_mut());
+    let served = wait(&incoming, &plane, certificates.as_mut(), &books);
     drop(acme);
     crew.stop();
+    books.finish();
     writer.finish();
     served
 }
@@ -124,6 +135,7 @@ fn wait(
     incoming: &Receiver<News>,
     plane: &Plane,
     mut certificates: Option<&mut Watch>,
+    books: &Bookkeeper,
 ) -> Result<(), ServeError> {
     const TICK: Duration = Duration::from_secs(1);
     let mut tide = Tide::default();
@@ -133,7 +145,10 @@ fn wait(
                 tracing::info!(signal, "stopping");
                 return Ok(());
             }
-            Ok(News::Reload) => reload(certificates.as_deref_mut()),
+            Ok(News::Reload) => {
+                books.reopen();
+                reload(certificates.as_deref_mut());
+            }
             Ok(News::WorkerEnded) | Err(RecvTimeoutError::Disconnected) => {
                 return Err(ServeError::WorkerEnded);
             }

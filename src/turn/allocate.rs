@@ -212,6 +212,7 @@ impl Relay {
                 allocation: id,
                 client: allocation.client,
                 user: allocation.user.name(),
+                user_id: allocation.user.id(),
                 relay: relay.address,
                 additional: v4.and(v6).map(|relay| relay.address),
                 lifetime: opening.lifetime,

@@ -19,6 +19,8 @@ pub enum Event<'s> {
         client: FiveTuple,
         /// The user name as the client sent it.
         user: &'s str,
+        /// The part of it that stays when a credential is renewed: what quotas count.
+        user_id: &'s str,
         /// The relay address as peers see it.
         relay: SocketAddr,
         /// The relay address of the other family, in a dual allocation.
@@ -34,6 +36,8 @@ pub enum Event<'s> {
         client: FiveTuple,
         /// The user name as the client sent it.
         user: &'s str,
+        /// The part of it that stays when a credential is renewed: what quotas count.
+        user_id: &'s str,
         /// The relay address as peers saw it.
         relay: SocketAddr,
         /// Why it ended.

@@ -372,6 +372,7 @@ impl Relay {
                 allocation: id,
                 client,
                 user: ended.user.name(),
+                user_id: ended.user.id(),
                 relay: closed.address,
                 reason,
                 age: now.since(ended.began),

@@ -21,6 +21,7 @@ mod stream_client;
 mod tools;
 mod wire;
 
+mod accounting;
 mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;

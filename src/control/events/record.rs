@@ -52,10 +52,10 @@ impl Record {
 
     fn of_event(event: Event<'_>) -> Self {
         match event {
-            Event::Began { allocation: _, client, user, relay, additional, lifetime } => {
+            Event::Began { allocation: _, client, user, user_id: _, relay, additional, lifetime } => {
                 Self::Began { client: client.client(), user: user.into(), relay, additional, lifetime }
             }
-            Event::Ended { allocation: _, client, user, relay, reason, age, traffic } => {
+            Event::Ended { allocation: _, client, user, user_id: _, relay, reason, age, traffic } => {
                 Self::Ended { client: client.client(), user: user.into(), relay, reason, age, traffic }
             }
             Event::Refused { client, user, method, denial, peer } => {

@@ -13,6 +13,7 @@
 
 use std::net::SocketAddr;
 
+pub mod host_name;
 pub mod interfaces;
 #[cfg(target_os = "linux")]
 pub mod linux;

@@ -1,0 +1,141 @@
+//! Makes records of what the workers note, and hands them to the outlets.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{interval, sleep};
+
+use super::identity::{Identities, RecordId};
+use super::note::{Note, What};
+use super::outlets::{Open, Outlets};
+use super::record::{Moment, Record, State};
+use super::tally::Tally;
+use crate::control::plane::{Live, Plane};
+
+/// A word to the thread.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// The file may have been moved away.
+    Reopen,
+    /// Use these outlets.
+    Open(Box<Outlets>),
+    /// Deliver what there is, and end.
+    Finish,
+}
+
+pub(super) struct Collector {
+    plane: Arc<Plane>,
+    server: Arc<str>,
+    identities: Identities,
+    /// The addresses of dual allocations, because they can end one after the other.
+    duals: HashMap<RecordId, [SocketAddr; 2]>,
+    outlets: Open,
+    tally: Arc<Tally>,
+    told_lost: u64,
+}
+
+/// How long notes are gathered before they are looked at: to wake this thread costs a worker more than all else about
+/// a note, so it is woken once for many.
+const GATHER: Duration = Duration::from_millis(20);
+/// Records that are handed over together.
+const BATCH: usize = 1024;
+/// How often it is told what was lost.
+const TELL: Duration = Duration::from_secs(60);
+
+impl Collector {
+    pub(super) fn new(
+        plane: Arc<Plane>,
+        server: Arc<str>,
+        identities: Identities,
+        tally: Arc<Tally>,
+    ) -> Self {
+        let outlets = Open::default();
+        Self { plane, server, identities, duals: HashMap::new(), outlets, tally, told_lost: 0 }
+    }
+
+    /// Uses these outlets from now on.
+    pub(super) async fn open(&mut self, outlets: Outlets) {
+        let old = std::mem::replace(&mut self.outlets, outlets.open(&self.tally));
+        old.close().await;
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut notes: mpsc::Receiver<Note>,
+        mut words: mpsc::UnboundedReceiver<Word>,
+    ) {
+        let mut tell = interval(TELL);
+        loop {
+            tokio::select! {
+                Some(note) = notes.recv() => {
+                    sleep(GATHER).await;
+                    self.take(Some(note), &mut notes);
+                }
+                word = words.recv() => match word {
+                    Some(Word::Reopen) => self.outlets.reopen(),
+                    Some(Word::Open(outlets)) => self.open(*outlets).await,
+                    Some(Word::Finish) | None => break,
+                },
+                _ = tell.tick() => self.tell_lost(),
+            }
+        }
+        while !notes.is_empty() {
+            self.take(None, &mut notes);
+        }
+        self.tell_lost();
+        self.outlets.close().await;
+    }
+
+    /// Makes records of `first` and of what waits behind it, up to a batch.
+    fn take(&mut self, first: Option<Note>, notes: &mut mpsc::Receiver<Note>) {
+        let live = self.plane.live();
+        let waiting = std::iter::from_fn(|| notes.try_recv().ok());
+        let batch: Vec<_> = first.into_iter().chain(waiting).take(BATCH).collect();
+        let records = batch.into_iter().map(|note| Arc::new(self.record(note, &live))).collect::<Vec<_>>();
+        self.outlets.hand_over(&records);
+    }
+
+    fn record(&mut self, note: Note, live: &Live) -> Record {
+        let Note { worker, allocation, at, client, user, user_id, relay, what } = note;
+        let id = self.identities.of(worker, allocation);
+        let (state, relay) = match what {
+            What::Began { additional, lifetime } => {
+                self.tally.started.add(1);
+                if let Some(additional) = additional {
+                    self.duals.insert(id, [relay, additional]);
+                }
+                (State::start(lifetime), [relay].into_iter().chain(additional).collect())
+            }
+            What::Ended { reason, age, traffic } => {
+                self.tally.stopped.add(1);
+                let relays = self.duals.remove(&id).map_or_else(|| vec![relay], Vec::from);
+                (State::stop(reason, age, &traffic), relays)
+            }
+        };
+        Record {
+            state,
+            id,
+            at: Moment(at),
+            server: self.server.clone(),
+            realm: live.config.server.realm.as_str().into(),
+            user_id,
+            user,
+            client: client.client(),
+            transport: client.listener().transport().name(),
+            listener: live.advert.address_of(client.listener()),
+            relay,
+        }
+    }
+
+    fn tell_lost(&mut self) {
+        let lost = self.tally.lost.get();
+        if lost > self.told_lost {
+            let events = lost - self.told_lost;
+            tracing::warn!(events, "events came faster than records could be made of them and were left out");
+            self.told_lost = lost;
+        }
+    }
+}
