@@ -8,8 +8,9 @@ mod listener;
 mod nat_discovery;
 mod relay;
 mod tls;
+mod webhook;
 
-pub use accounting::Accounting;
+pub use accounting::{Accounting, AccountingWebhook, Batches};
 pub use acme::{Acme, ExternalAccount};
 pub use auth::{Auth, NamedSecret};
 pub use limits::{Budget, Limits, StreamLimits};
@@ -17,6 +18,7 @@ pub use listener::Listener;
 pub use nat_discovery::{AddressPair, NatDiscovery};
 pub use relay::{External, Relay};
 pub use tls::{CertificateFiles, Tls};
+pub use webhook::Webhook;
 
 use super::{
     address::PortRange,

@@ -22,7 +22,8 @@ pub(super) fn shown(file: &str, line: usize) -> (String, bool) {
     }
     let in_auth = section.starts_with("auth") || section.starts_with("\"auth");
     let harmless = ["separator", "max_ttl", "expiry", "name"].contains(&key) && !text.contains('{');
-    let telling = ["secret", "password", "auth", "key"].iter().any(|word| text.to_lowercase().contains(word));
+    let telling =
+        ["secret", "password", "auth", "key", "url"].iter().any(|word| text.to_lowercase().contains(word));
     // A value that goes on from a telling key, outside of the section (`auth.secrets = [`).
     let continued = ["secret", "password", "auth"].iter().any(|word| key.to_lowercase().contains(word));
     if is_header(text) || (in_auth && harmless) || !(in_auth || telling || continued) {

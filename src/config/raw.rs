@@ -10,7 +10,7 @@
 mod accounting;
 mod acme;
 
-pub use accounting::Accounting;
+pub use accounting::{Accounting, AccountingWebhook, Otlp};
 pub use acme::Acme;
 
 use super::{

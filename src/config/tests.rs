@@ -731,3 +731,63 @@ fn the_port_that_a_ca_comes_to_is_asked_for() {
     let warnings = warnings_of("acme-http-port", &format!("{http}http_address = \":8080\"\n"));
     assert!(warnings[0].starts_with("tls.acme.http_address is not on port 80"), "{warnings:?}");
 }
+
+#[test]
+fn a_webhook_that_could_be_overheard_or_forged_is_refused_or_warned_of() {
+    let secret = "secret = \"a secret of sixteen\"";
+    let cases = [
+        (
+            format!("url = \"http://app.example.org/\"\n{secret}"),
+            "accounting.webhook.url: without TLS everybody",
+        ),
+        (format!("url = \"app\"\n{secret}"), "accounting.webhook.url: not a URL"),
+        (
+            "url = \"https://app.example.org/\"\nsecret = \"whsec_!\"".to_owned(),
+            "accounting.webhook.secret: what stands",
+        ),
+        (
+            format!("url = \"https://app.example.org/\"\n{secret}\nsecret_file = \"t.toml\""),
+            "accounting.webhook.secret_file: a webhook has `secret` or `secret_file`, not both",
+        ),
+        (
+            "url = \"https://app.example.org/\"\nsecret_file = \"missing\"".to_owned(),
+            "missing cannot be read",
+        ),
+        (
+            format!("url = \"https://app.example.org/\"\n{secret}\ntimeout = \"0s\""),
+            "0s is out of range: expected 1s to 5m",
+        ),
+        (
+            format!("url = \"https://app.example.org/\"\n{secret}\nqueue = 10"),
+            "10 is out of range: expected 100 (a batch)",
+        ),
+    ];
+    for (at, (lines, expected)) in cases.iter().enumerate() {
+        let error = error_of(&format!("webhook-{at}"), &format!("[accounting.webhook]\n{lines}\n"));
+        assert!(error.contains(expected), "{lines}: {error}");
+        assert!(!error.contains("a secret of sixteen"), "{error}");
+    }
+    let unsigned =
+        warnings_of("webhook-unsigned", "[accounting.webhook]\nurl = \"https://app.example.org/\"\n");
+    assert!(unsigned[0].starts_with("accounting.webhook has no secret"), "{unsigned:?}");
+    let unused = warnings_of("webhook-unused", &format!("[accounting.webhook]\n{secret}\n"));
+    assert_eq!(unused, ["accounting.webhook.url is empty, so no records are sent"]);
+}
+
+#[test]
+fn secrets_of_webhooks_are_masked_and_come_from_files() {
+    let directory = Directory::new("webhook-file");
+    directory.write("hook-secret", "a secret in a file\n");
+    let text = "[accounting.webhook]\nurl = \"https://app.example.org/\"\nsecret_file = \"hook-secret\"\n\
+                [accounting.otlp]\nendpoint = \"http://127.0.0.1:4318/\"\n";
+    let file = directory.write("t.toml", text);
+    let loaded = load(Inputs { file: Some(file), overrides: Vec::new() }).unwrap();
+    let accounting = loaded.config.accounting;
+    assert_eq!(accounting.webhook.unwrap().to.secret, Some(Secret::new("a secret in a file")));
+    let otlp = accounting.otlp.unwrap().url;
+    assert_eq!(otlp.uri().to_string(), "http://127.0.0.1:4318/v1/traces");
+    let inline = env::set("accounting.webhook.secret=hidden in the environment").unwrap();
+    let loaded = load(Inputs { file: None, overrides: vec![inline] }).unwrap();
+    let shown = toml::to_string(&loaded.raw).unwrap();
+    assert!(shown.contains("secret = \"***\"") && !shown.contains("hidden"), "{shown}");
+}

@@ -15,6 +15,7 @@ mod home;
 mod login;
 mod pebble;
 mod process;
+mod receiver;
 mod server;
 mod site;
 mod stream_client;
@@ -22,6 +23,7 @@ mod tools;
 mod wire;
 
 mod accounting;
+mod accounting_webhook;
 mod acme;
 #[path = "../browser/mod.rs"]
 mod browser;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{interval, sleep};
+use tokio::time::{Instant, interval, sleep};
 
 use super::identity::{Identities, RecordId};
 use super::note::{Note, What};
-use super::outlets::{Open, Outlets};
+use super::outlets::{LAST_WORDS, Open, Outlets};
 use super::record::{Moment, Record, State};
 use super::tally::Tally;
 use crate::control::plane::{Live, Plane};
@@ -34,7 +34,8 @@ pub(super) struct Collector {
     duals: HashMap<RecordId, [SocketAddr; 2]>,
     outlets: Open,
     tally: Arc<Tally>,
-    told_lost: u64,
+    /// What was told of that.
+    told_lost: [u64; OUTLETS],
 }
 
 /// How long notes are gathered before they are looked at: to wake this thread costs a worker more than all else about
@@ -42,6 +43,8 @@ pub(super) struct Collector {
 const GATHER: Duration = Duration::from_millis(20);
 /// Records that are handed over together.
 const BATCH: usize = 1024;
+/// Where records can be lost: before them all, and at each.
+const OUTLETS: usize = 4;
 /// How often it is told what was lost.
 const TELL: Duration = Duration::from_secs(60);
 
@@ -53,13 +56,13 @@ impl Collector {
         tally: Arc<Tally>,
     ) -> Self {
         let outlets = Open::default();
-        Self { plane, server, identities, duals: HashMap::new(), outlets, tally, told_lost: 0 }
+        Self { plane, server, identities, duals: HashMap::new(), outlets, tally, told_lost: [0; OUTLETS] }
     }
 
     /// Uses these outlets from now on.
     pub(super) async fn open(&mut self, outlets: Outlets) {
         let old = std::mem::replace(&mut self.outlets, outlets.open(&self.tally));
-        old.close().await;
+        old.close(Instant::now() + LAST_WORDS).await;
     }
 
     pub(super) async fn run(
@@ -72,7 +75,8 @@ impl Collector {
             tokio::select! {
                 Some(note) = notes.recv() => {
                     sleep(GATHER).await;
-                    self.take(Some(note), &mut notes);
+                    let records = self.records(Some(note), &mut notes);
+                    self.outlets.hand_over(&records);
                 }
                 word = words.recv() => match word {
                     Some(Word::Reopen) => self.outlets.reopen(),
@@ -82,20 +86,21 @@ impl Collector {
                 _ = tell.tick() => self.tell_lost(),
             }
         }
+        let deadline = Instant::now() + LAST_WORDS;
         while !notes.is_empty() {
-            self.take(None, &mut notes);
+            let records = self.records(None, &mut notes);
+            self.outlets.hand_over_last(&records, deadline).await;
         }
         self.tell_lost();
-        self.outlets.close().await;
+        self.outlets.close(deadline).await;
     }
 
     /// Makes records of `first` and of what waits behind it, up to a batch.
-    fn take(&mut self, first: Option<Note>, notes: &mut mpsc::Receiver<Note>) {
+    fn records(&mut self, first: Option<Note>, notes: &mut mpsc::Receiver<Note>) -> Vec<Arc<Record>> {
         let live = self.plane.live();
         let waiting = std::iter::from_fn(|| notes.try_recv().ok());
         let batch: Vec<_> = first.into_iter().chain(waiting).take(BATCH).collect();
-        let records = batch.into_iter().map(|note| Arc::new(self.record(note, &live))).collect::<Vec<_>>();
-        self.outlets.hand_over(&records);
+        batch.into_iter().map(|note| Arc::new(self.record(note, &live))).collect()
     }
 
     fn record(&mut self, note: Note, live: &Live) -> Record {
@@ -130,12 +135,21 @@ impl Collector {
         }
     }
 
+    /// Says what was lost since it was said before.
     fn tell_lost(&mut self) {
-        let lost = self.tally.lost.get();
-        if lost > self.told_lost {
-            let events = lost - self.told_lost;
-            tracing::warn!(events, "events came faster than records could be made of them and were left out");
-            self.told_lost = lost;
+        let tally = &self.tally;
+        let lost = [
+            ("all", &tally.lost),
+            ("accounting.file", &tally.file.lost),
+            ("accounting.webhook", &tally.webhook.lost),
+            ("accounting.otlp", &tally.otlp.lost),
+        ];
+        for ((outlet, lost), told) in lost.into_iter().zip(&mut self.told_lost) {
+            let records = lost.get() - *told;
+            if records > 0 {
+                tracing::warn!(outlet, records, "accounting records were lost");
+                *told += records;
+            }
         }
     }
 }

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::outlets::LAST_WORDS;
 use super::record::Record;
 use super::tally::{Delivery, Tally};
 
@@ -99,9 +98,9 @@ impl Writer {
         let _ = self.words.send(Word::Reopen);
     }
 
-    pub(super) async fn close(self) {
+    pub(super) async fn close(self, deadline: tokio::time::Instant) {
         drop(self.words);
-        if tokio::time::timeout(LAST_WORDS, self.ended).await.is_err() {
+        if tokio::time::timeout_at(deadline, self.ended).await.is_err() {
             let records = self.tally.file.waiting.get();
             tracing::error!(records, "accounting.file cannot be written in time; records are lost");
         }

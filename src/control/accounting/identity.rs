@@ -37,6 +37,14 @@ impl Identities {
 }
 
 impl RecordId {
+    /// One that is nobody else's.
+    pub(super) fn random() -> Self {
+        let mut bytes = [0; 16];
+        // A system without random numbers would not have come this far.
+        let _ = getrandom::fill(&mut bytes);
+        Self::from_random(bytes)
+    }
+
     /// Of bytes that are as good as random.
     fn from_random(mut bytes: [u8; 16]) -> Self {
         bytes[6] = bytes[6] & 0x0F | 0x80;

@@ -5,12 +5,17 @@
 //! out is counted (`Tally`) and logged.
 
 mod collector;
+mod courier;
 mod file;
 mod identity;
 mod note;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod outlets;
+mod receiver;
 mod record;
 mod tally;
+mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
