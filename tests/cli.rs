@@ -387,3 +387,32 @@ fn check_shows_what_would_be_ordered_and_by_which_name_clients_come() {
     }
     assert!(!format!("{ran:?}").contains("hidden"), "{ran:?}");
 }
+
+#[test]
+fn each_command_has_a_manual_page_and_each_shell_its_completions() {
+    let home = Home::new("manual");
+    let ran = home.run(&["man", "--out", "pages"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let mut pages: Vec<_> = fs::read_dir(home.0.join("pages"))
+        .unwrap()
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .collect();
+    pages.sort();
+    for page in ["turnbridge.1", "turnbridge-serve.1", "turnbridge-check.1", "turnbridge-credential-verify.1"]
+    {
+        assert!(pages.iter().any(|there| there == page), "{page} is not among {pages:?}");
+    }
+    let page = fs::read_to_string(home.0.join("pages/turnbridge-check.1")).unwrap();
+    assert!(page.contains(".SH SYNOPSIS") && page.contains("TURNBRIDGE_CONFIG"), "{page}");
+
+    for (shell, word) in
+        [("bash", "complete -F"), ("zsh", "#compdef turnbridge"), ("fish", "complete -c turnbridge")]
+    {
+        let ran = home.run(&["completions", shell]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        assert!(ran.out.contains(word) && ran.out.contains("credential"), "{shell}: {}", ran.out);
+    }
+    let ran = home.run(&["man", "--out", "/proc/pages"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("cannot write to /proc/pages"), "{}", ran.err);
+}

@@ -105,10 +105,10 @@ const FIRST: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7
 #[test]
 fn relaying_allocates_nothing() {
     let any = "127.0.0.1:0".parse().unwrap();
-    let listeners = open_listeners(&[any], 1, BufferSizes::default()).unwrap().remove(0);
+    let listeners = open_listeners(&[any], 1, BufferSizes::default(), |_| Vec::new()).unwrap().remove(0);
     let listen =
         StreamListen { address: any, security: Security::Plain, proxies: Vec::new().into(), fallback: None };
-    let stream_listeners = open_stream_listeners(&[listen], 1).unwrap().remove(0);
+    let stream_listeners = open_stream_listeners(&[listen], 1, |_| Vec::new()).unwrap().remove(0);
     let datagrams = socket();
     datagrams.connect(listeners[0].address()).unwrap();
     check(listeners, Vec::new(), 23_000..=23_009, || Way::Datagrams(datagrams));

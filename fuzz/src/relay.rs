@@ -72,6 +72,7 @@ impl Seen {
             Output::CloseRelay { relay } => Self::Close(relay),
             Output::CloseClient { .. }
             | Output::HandOver { .. }
+            | Output::FindKey { .. }
             | Output::ConnectPeer { .. }
             | Output::KeepPeer { .. }
             | Output::ClosePeer { .. }
@@ -347,7 +348,7 @@ impl World {
                     assert_eq!(self.open.get(&relay), Some(&sender), "another client's relay");
                     assert_eq!(relay.family, Family::of(peer.ip()));
                     self.check_permitted(sender, peer.ip());
-                    assert!(self.policy.judge(peer).is_ok(), "{peer} is forbidden");
+                    assert!(self.policy.judge(peer, None).is_ok(), "{peer} is forbidden");
                     assert!(payload.is_empty() || bytes.windows(payload.len()).any(|part| part == payload));
                 }
                 Seen::Open { relay, client } => {

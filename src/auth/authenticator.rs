@@ -4,9 +4,10 @@ use super::{
     Key, PasswordAlgorithm, Secret,
     name::{self, BadName},
     rest::{RestName, RestSecret, Separator},
+    revocation::Revocations,
     users::{StaticUser, User, Users},
 };
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// What an [`Authenticator`] is made from.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,7 @@ pub struct Authenticator {
     max_ttl: Option<u64>,
     secrets: Vec<RestSecret>,
     users: Users,
+    revocations: Arc<Revocations>,
 }
 
 impl Authenticator {
@@ -39,7 +41,13 @@ impl Authenticator {
         let Credentials { realm, separator, max_ttl, secrets, users } = credentials;
         let users = Users::new(users, &realm);
         let secrets = secrets.iter().map(RestSecret::new).collect();
-        Self { realm, separator, max_ttl, secrets, users }
+        Self { realm, separator, max_ttl, secrets, users, revocations: Arc::default() }
+    }
+
+    /// The same with these revocations, which all snapshots share.
+    #[must_use]
+    pub fn under(self, revocations: Arc<Revocations>) -> Self {
+        Self { revocations, ..self }
     }
 
     /// The realm keys are computed with, and the one to send in a challenge.
@@ -58,12 +66,33 @@ impl Authenticator {
         if let (None, Err(refused)) = (user, rest) {
             return Err(refused);
         }
+        if self.has_revoked(username, self.user_id(username)) {
+            return Err(Refused::Revoked);
+        }
         Ok(Candidates { authenticator: self, username, user, rest: rest.ok(), next_secret: 0 })
     }
 
     /// The static user whose USERHASH this is. Time-limited names cannot be listed, so they have none.
     pub fn find_userhash(&self, hash: &[u8; 32]) -> Option<&str> {
         self.users.find_userhash(hash)
+    }
+
+    /// The part of a user name that stays when a credential is renewed.
+    pub fn user_id<'a>(&self, username: &'a str) -> &'a str {
+        let is_static = self.users.find(username).is_some();
+        let name = RestName::parse(username, self.separator).filter(|_| !is_static);
+        name.map_or(username, |name| name.id)
+    }
+
+    /// Whether an operator has revoked this credential, or all of its user's.
+    pub fn has_revoked(&self, username: &str, user_id: &str) -> bool {
+        self.revocations.cover(username, user_id)
+    }
+
+    /// Whether a static user has this key.
+    pub fn knows_key(&self, username: &str, key: &Key) -> bool {
+        let user = self.users.find(username);
+        user.and_then(|user| user.key(key.algorithm())).is_some_and(|known| known == *key)
     }
 
     /// Whether time-limited credentials can exist.
@@ -112,6 +141,21 @@ pub enum Refused {
     },
     /// The bytes cannot be a user name at all.
     NotAUserName(BadName),
+    /// An operator has revoked the credential, or all of its user's.
+    Revoked,
+}
+
+impl Refused {
+    /// The reason in a metric's label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownUser => "unknown-user",
+            Self::Expired { .. } => "expired",
+            Self::TooFarAhead { .. } => "too-far-ahead",
+            Self::NotAUserName(_) => "no-user-name",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 impl fmt::Display for Refused {
@@ -123,6 +167,7 @@ impl fmt::Display for Refused {
                 write!(f, "expires {ahead_s} s from now, more than the {max_s} s of max_ttl")
             }
             Self::NotAUserName(bad) => write!(f, "not a user name: {bad}"),
+            Self::Revoked => f.write_str("revoked by an operator"),
         }
     }
 }

@@ -9,9 +9,11 @@ pub mod encoding;
 pub mod key;
 pub mod name;
 pub mod rest;
+pub mod revocation;
 pub mod secret;
 pub mod users;
 
 pub use authenticator::{Authenticator, Candidate, Candidates, CredentialSource, Refused};
 pub use key::{Key, PasswordAlgorithm};
+pub use revocation::Revocations;
 pub use secret::Secret;

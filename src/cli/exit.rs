@@ -71,6 +71,7 @@ impl From<ServeError> for Failure {
             Some(ListenFailure::PortBusy) => Exit::PortBusy,
             Some(ListenFailure::NoPermission) => Exit::NoPermission,
             None if matches!(error, ServeError::Accounting(_)) => Exit::BadConfig,
+            Some(ListenFailure::TooManySockets) => Exit::BadConfig,
             Some(ListenFailure::AddressUnknown | ListenFailure::Other) | None => Exit::Failed,
         };
         Self::new(exit, error.to_string())

@@ -2,8 +2,11 @@
 
 mod bench;
 mod check;
+mod completions;
 mod credential;
 mod exit;
+mod healthcheck;
+mod man;
 mod output;
 mod serve;
 mod settings;
@@ -25,6 +28,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Credential(args)) => credential::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
     };
     done.unwrap_or_else(|failure| {
         output::note(failure.to_string().trim_end());
@@ -32,12 +38,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     })
 }
 
+/// What the program is called.
+const NAME: &str = "turnbridge";
+
+/// The whole command line, as a description.
+fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// A STUN and TURN server
 ///
 /// Without a command it serves. Without a configuration file it listens on port 3478 of all addresses, makes a secret
 /// that it keeps, and prints a credential for a first try.
 #[derive(Debug, Parser)]
-#[command(name = "turnbridge", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(name = NAME, version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -55,6 +69,13 @@ enum Command {
     Credential(Box<credential::CredentialArgs>),
     /// Load a TURN server, check what it relays, and tell what it spends
     Bench(bench::BenchArgs),
+    /// Say whether the server on this host answers
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print what a shell needs to complete commands and flags
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -62,6 +83,7 @@ Examples:
   turnbridge                                    try it out
   turnbridge --config /etc/turnbridge.toml      run a server
   turnbridge check /etc/turnbridge.toml         look before you start it
+  turnbridge healthcheck                        does it answer?
   turnbridge credential --user alice --json     iceServers for a browser
   turnbridge credential verify NAME PASSWORD    why does it not log in?
 
@@ -85,6 +107,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+        command().debug_assert();
     }
 }

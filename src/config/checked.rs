@@ -3,6 +3,7 @@
 mod accounting;
 mod acme;
 mod auth;
+mod credentials_directory;
 mod limits;
 mod listener;
 mod nat_discovery;
@@ -137,8 +138,14 @@ impl Findings<'_> {
         self.warnings.push(message.into());
     }
 
-    /// A relative path in a file means beside that file, wherever the server was started from.
-    fn beside_the_file(&self, path: &Path, key: &str) -> PathBuf {
+    /// A relative path in a file means beside that file, wherever the server was started from; one that begins with
+    /// `${CREDENTIALS_DIRECTORY}` leads to what systemd hands over.
+    fn beside_the_file(&mut self, path: &Path, key: &str) -> PathBuf {
+        match credentials_directory::expand(path, std::env::var_os(credentials_directory::VARIABLE)) {
+            Some(Ok(path)) => return path,
+            Some(Err(message)) => self.problem(key, message),
+            None => {}
+        }
         match (self.source.place_of(key), self.source.file_path().and_then(Path::parent)) {
             (Place::Line { .. }, Some(directory)) => directory.join(path),
             _ => path.to_owned(),

@@ -11,6 +11,7 @@ use super::listeners;
 use super::news::{Alive, News};
 use super::server::{ServeError, Start};
 use super::settings::settings;
+use super::systemd::InheritedSockets;
 use crate::config::Config;
 use crate::net::ports::RelayPorts;
 use crate::net::stream::{Caps, Patience, StreamOptions};
@@ -37,6 +38,7 @@ impl Crew {
     /// Opens everything, then starts the workers: the group of listening sockets must be whole before the first packet.
     pub(super) fn start(
         start: &Start,
+        sockets: InheritedSockets,
         tls: Option<TlsConfigs>,
         (events, accounting): (&EventLog, &Accounting),
         news: &Sender<News>,
@@ -49,7 +51,8 @@ impl Crew {
         let count = config.server.workers.map_or_else(worker::worker_count, |count| usize::from(count.get()));
         let fallbacks =
             fallback::find(config).map_err(ServeError::system("find the address of a fallback"))?;
-        let groups = listeners::open(config, &fallbacks, &mut advert, count).map_err(ServeError::Listen)?;
+        let groups =
+            listeners::open(config, &fallbacks, sockets, &mut advert, count).map_err(ServeError::Listen)?;
         let quota = Arc::new(Quota::new(random()?));
         let parts = Parts {
             settings: Arc::new(settings(config, &advert, host, count)),
@@ -67,7 +70,8 @@ impl Crew {
             let own = u16::try_from(number).unwrap_or(u16::MAX);
             let relay_number = RelayNumber { own, count: u16::try_from(count).unwrap_or(u16::MAX) };
             let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
-            let (alive, events, accounting) = (Alive(news.clone()), events.clone(), accounting.clone());
+            let (alive, accounting) = (Alive(news.clone()), accounting.clone());
+            let mut events = events.reporter(own);
             let observer = move |report: Report<'_>| {
                 let _until_the_worker_ends = &alive;
                 if let Report::Core(event) = &report {

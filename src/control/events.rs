@@ -11,9 +11,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fold::Folder;
-use record::Record;
+use record::{Record, matters};
 
+use super::explain::Decisions;
+use super::utc::unix_now;
 use crate::net::worker::Report;
+use crate::turn::Event;
 
 /// Reports that may wait to be written; more are counted and left out.
 const QUEUE: usize = 8192;
@@ -25,29 +28,73 @@ const TICK: Duration = Duration::from_secs(1);
 /// The workers' end: takes reports without ever waiting.
 #[derive(Clone, Debug)]
 pub struct EventLog {
-    queue: SyncSender<Record>,
+    queue: SyncSender<(u16, Record)>,
     lost: Arc<AtomicU64>,
 }
+
+/// One worker's pen.
+#[derive(Debug)]
+pub struct Reporter {
+    log: EventLog,
+    worker: u16,
+    trickle: Trickle,
+}
+
+/// Lets through so much of what happens to every client and any stranger, that it cannot push out what matters.
+#[derive(Debug)]
+struct Trickle {
+    left: u32,
+    since: Instant,
+}
+
+/// Reports of that kind, per worker and second.
+const TRICKLE: u32 = 200;
 
 /// The writer's thread, which ends when the last [`EventLog`] is gone.
 #[derive(Debug)]
 pub struct EventWriter(JoinHandle<()>);
 
 impl EventLog {
-    /// Starts the writer.
-    pub fn start() -> std::io::Result<(Self, EventWriter)> {
+    /// Starts the writer, which also keeps the decisions for whoever asks later.
+    pub fn start(decisions: Arc<Decisions>) -> std::io::Result<(Self, EventWriter)> {
         let (queue, reports) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let log = Self { queue, lost: lost.clone() };
-        let writer = move || write(&reports, &lost);
+        let writer = move || write(&reports, &decisions, &lost);
         Ok((log, EventWriter(std::thread::Builder::new().name("events".to_owned()).spawn(writer)?)))
     }
 
+    /// A pen for the worker of this number.
+    pub fn reporter(&self, worker: u16) -> Reporter {
+        let trickle = Trickle { left: TRICKLE, since: Instant::now() };
+        Reporter { log: self.clone(), worker, trickle }
+    }
+}
+
+impl Reporter {
     /// Takes a report, or counts it as lost when too many wait.
-    pub fn report(&self, report: Report<'_>) {
-        if self.queue.try_send(Record::of(report)).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+    pub fn report(&mut self, report: Report<'_>) {
+        if let Report::Core(Event::Refused { denial, .. }) = report
+            && !matters(denial)
+            && !self.trickle.lets_through()
+        {
+            return;
         }
+        let Some(record) = Record::of(report) else { return };
+        if self.log.queue.try_send((self.worker, record)).is_err() {
+            self.log.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Trickle {
+    fn lets_through(&mut self) -> bool {
+        if self.left == 0 && self.since.elapsed() >= Duration::from_secs(1) {
+            *self = Self { left: TRICKLE, since: Instant::now() };
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
     }
 }
 
@@ -60,14 +107,16 @@ impl EventWriter {
     }
 }
 
-fn write(reports: &Receiver<Record>, lost: &AtomicU64) {
+fn write(reports: &Receiver<(u16, Record)>, decisions: &Decisions, lost: &AtomicU64) {
     let mut folder = Folder::default();
     loop {
         match reports.recv_timeout(TICK) {
             Ok(first) => {
                 // To wake this thread costs a worker more than all else about an event, so it is woken once for many.
                 std::thread::sleep(GATHER);
-                for record in std::iter::once(first).chain(reports.try_iter()) {
+                let now = unix_now();
+                for (worker, record) in std::iter::once(first).chain(reports.try_iter()) {
+                    decisions.note(record.decision(worker, now));
                     if folder.admits(&record, Instant::now()) {
                         record.log();
                     }

@@ -1,9 +1,10 @@
 //! Opens all that clients are heard on.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::advert::{Advert, Listening};
+use super::systemd::{InheritedSockets, Kind};
 use crate::config::{Config, choice::Transport};
 use crate::net::listener::{ListenError, Listener, WorkerListeners, open_listeners};
 use crate::net::stream::{Fallback, Security, StreamListen, StreamListener, open_stream_listeners};
@@ -15,10 +16,11 @@ pub(super) struct WorkerSockets {
     pub(super) streams: Vec<StreamListener>,
 }
 
-/// Opens the sockets of all workers. Where port 0 was asked for, `advert` learns which one it became.
+/// Opens the sockets of all workers, but for those that are inherited. Where port 0 was asked for, `advert` learns which one it became.
 pub(super) fn open(
     config: &Config,
     fallbacks: &[Option<Fallback>],
+    mut inherited: InheritedSockets,
     advert: &mut Advert,
     workers: usize,
 ) -> Result<Vec<WorkerSockets>, ListenError> {
@@ -29,11 +31,15 @@ pub(super) fn open(
     advert.listeners.retain(|listening| !listening.of_wildcard || is_usable(listening.address));
     let (streams, datagrams): (Vec<Listening>, Vec<Listening>) =
         advert.listeners.iter().partition(|listening| listening.transport.is_stream());
+    let (together, streams) = join_wildcards(streams, &inherited);
     let addresses: Vec<_> = datagrams.iter().map(|listening| listening.address).collect();
     let wanted: Vec<_> =
         streams.iter().map(|listening| stream_listen(config, fallbacks, listening)).collect();
-    let datagram_groups = open_listeners(&addresses, workers, buffers)?;
-    let stream_groups = open_stream_listeners(&wanted, workers)?;
+    let datagram_groups =
+        open_listeners(&addresses, workers, buffers, |address| inherited.take(Kind::Datagrams, address))?;
+    let stream_groups =
+        open_stream_listeners(&wanted, workers, |address| inherited.take(Kind::Connections, address))?;
+    inherited.give_up();
     let groups: Vec<_> = datagram_groups
         .into_iter()
         .zip(stream_groups)
@@ -46,9 +52,35 @@ pub(super) fn open(
             .map(Listener::address)
             .chain(group.streams.iter().map(StreamListener::address));
         let listening = datagrams.iter().chain(&streams).zip(bound);
-        advert.listeners = listening.map(|(wanted, address)| Listening { address, ..*wanted }).collect();
+        let opened = listening.map(|(wanted, address)| Listening { address, ..*wanted });
+        // One socket for all addresses is not where clients come to; the addresses are.
+        advert.listeners =
+            opened.filter(|opened| !opened.address.ip().is_unspecified()).chain(together).collect();
     }
     Ok(groups)
+}
+
+/// A listener on all addresses has one socket for each, unless one is inherited that hears them all. Returns the addresses
+/// which such a socket serves, and what is to be listened on, with that socket's address in their place.
+fn join_wildcards(streams: Vec<Listening>, inherited: &InheritedSockets) -> (Vec<Listening>, Vec<Listening>) {
+    let wildcard = |listening: &Listening| {
+        let any = match listening.address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        SocketAddr::new(any, listening.address.port())
+    };
+    let (together, mut apart): (Vec<Listening>, Vec<Listening>) =
+        streams.into_iter().partition(|listening| {
+            listening.of_wildcard && inherited.has(Kind::Connections, wildcard(listening))
+        });
+    for listening in &together {
+        let joined = Listening { address: wildcard(listening), ..*listening };
+        if !apart.contains(&joined) {
+            apart.push(joined);
+        }
+    }
+    (together, apart)
 }
 
 /// Whether an address that was found on an interface can be listened on: it may have gone since, and one that IPv6 has

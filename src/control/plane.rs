@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::advert::Advert;
 use super::certs::CertStore;
+use super::explain::Decisions;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
 use crate::net::ports::RelayPorts;
@@ -23,6 +24,7 @@ pub struct Plane {
     quota: Arc<Quota>,
     ports: Arc<RelayPorts>,
     certificates: Option<Arc<CertStore>>,
+    decisions: Arc<Decisions>,
     live: ArcSwap<Live>,
 }
 
@@ -46,6 +48,7 @@ pub(super) struct Parts {
     pub(super) quota: Arc<Quota>,
     pub(super) ports: Arc<RelayPorts>,
     pub(super) certificates: Option<Arc<CertStore>>,
+    pub(super) decisions: Arc<Decisions>,
     pub(super) live: Live,
 }
 
@@ -66,8 +69,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Plane {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { workers, clock, quota, ports, certificates, live } = parts;
-        Self { workers, clock, quota, ports, certificates, live: ArcSwap::from_pointee(live) }
+        let Parts { workers, clock, quota, ports, certificates, decisions, live } = parts;
+        Self { workers, clock, quota, ports, certificates, decisions, live: ArcSwap::from_pointee(live) }
     }
 
     /// The ways to the workers, in the order of their numbers.
@@ -93,6 +96,11 @@ impl Plane {
     /// What TLS clients see, if there are any.
     pub fn certificates(&self) -> Option<&CertStore> {
         self.certificates.as_deref()
+    }
+
+    /// The last decisions about clients.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     /// The configuration in use.

@@ -6,8 +6,10 @@ use super::advert::Advert;
 use super::certs::{Notice, Watch};
 use super::crew::Crew;
 use super::events::EventLog;
+use super::explain::Decisions;
 use super::news::{News, forward_signals};
 use super::plane::{Live, Parts, Plane};
+use super::systemd::{InheritedSockets, Service};
 use super::tide::Tide;
 use super::utc::unix_now;
 use crate::auth::Authenticator;
@@ -90,16 +92,22 @@ impl std::error::Error for ServeError {}
 /// Serves until the process is told to stop. `ready` is called once, when all sockets are open, with the addresses
 /// that were really bound.
 pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeError> {
+    // Before anything is opened, so that their numbers are still theirs.
+    let sockets = InheritedSockets::of_this_process()
+        .map_err(ServeError::system("take over the sockets that LISTEN_FDS announces"))?;
+    let mut service = Service::of_this_process();
     let (news, incoming) = mpsc::channel();
     // Before anything is open: from here on a signal ends the server in good order.
     forward_signals(news.clone()).map_err(ServeError::system("listen for signals"))?;
     check_open_files(&start.config);
-    let (events, writer) = EventLog::start().map_err(ServeError::system("start a thread"))?;
+    let decisions = Arc::new(Decisions::default());
+    let (events, writer) =
+        EventLog::start(decisions.clone()).map_err(ServeError::system("start a thread"))?;
     let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
     let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
     let outlets = Outlets::prepare(&start.config.accounting).map_err(ServeError::Accounting)?;
     let (notes, inbox) = accounting::queue(&outlets);
-    let crew = Crew::start(&start, tls, (&events, &notes), &news)?;
+    let crew = Crew::start(&start, sockets, tls, (&events, &notes), &news)?;
     drop((events, news));
     let name = start.config.server.name.clone().unwrap_or_else(host_name);
     let plane = Arc::new(Plane::new(Parts {
@@ -108,6 +116,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         quota: crew.quota.clone(),
         ports: crew.ports.clone(),
         certificates: certificates.as_ref().map(|watch| watch.store().clone()),
+        decisions,
         live: Live {
             config: start.config,
             raw: start.raw,
@@ -119,10 +128,12 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .start(plane.clone(), &name, outlets)
         .map_err(ServeError::system("start the accounting thread"))?;
     ready(&crew.advert);
+    service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
     let acme =
         acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
-    let served = wait(&incoming, &plane, certificates.as_mut(), &books);
+    let served = wait(&incoming, &plane, certificates.as_mut(), &books, &mut service);
+    service.stopping();
     drop(acme);
     crew.stop();
     books.finish();
@@ -136,18 +147,23 @@ fn wait(
     plane: &Plane,
     mut certificates: Option<&mut Watch>,
     books: &Bookkeeper,
+    service: &mut Service,
 ) -> Result<(), ServeError> {
     const TICK: Duration = Duration::from_secs(1);
     let mut tide = Tide::default();
+    let tick = service.every(TICK);
     loop {
-        match incoming.recv_timeout(TICK) {
+        service.turn(Instant::now(), plane.workers(), plane.quota().total());
+        match incoming.recv_timeout(tick) {
             Ok(News::Stop(signal)) => {
                 tracing::info!(signal, "stopping");
                 return Ok(());
             }
             Ok(News::Reload) => {
+                service.reloading();
                 books.reopen();
                 reload(certificates.as_deref_mut());
+                service.reloaded(plane.quota().total());
             }
             Ok(News::WorkerEnded) | Err(RecvTimeoutError::Disconnected) => {
                 return Err(ServeError::WorkerEnded);

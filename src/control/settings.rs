@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(shown, expected);
         assert!(settings.nat_discovery.classic);
         for service in ["192.168.1.5:3479", "198.51.100.7:3479"] {
-            assert_eq!(settings.peers.judge(service.parse().unwrap()), Err("own-service"), "{service}");
+            assert_eq!(settings.peers.judge(service.parse().unwrap(), None), Err("own-service"), "{service}");
         }
         assert!(made("", 1).nat_discovery.quartets.is_empty());
     }
@@ -158,15 +158,15 @@ mod tests {
     #[test]
     fn peers_may_be_our_relays_and_never_our_listeners() {
         let settings = made("peers.allow=0.0.0.0/0 relay.external=198.51.100.7", 1);
-        let judge = |peer: &str| settings.peers.judge(peer.parse().unwrap());
+        let judge = |peer: &str| settings.peers.judge(peer.parse().unwrap(), None);
         for service in ["127.0.0.1:3478", "192.168.1.5:3478", "198.51.100.7:3478"] {
             assert_eq!(judge(service), Err("own-service"), "{service}");
         }
         let strict = made("relay.external=198.51.100.7", 1);
         for relay in ["192.168.1.5:50000", "198.51.100.7:50000"] {
-            assert!(strict.peers.judge(relay.parse().unwrap()).is_ok(), "{relay}");
+            assert!(strict.peers.judge(relay.parse().unwrap(), None).is_ok(), "{relay}");
         }
-        assert_eq!(strict.peers.judge("192.168.1.6:50000".parse().unwrap()), Err("private"));
-        assert_eq!(strict.peers.judge("192.168.1.5:22".parse().unwrap()), Err("own-host"));
+        assert_eq!(strict.peers.judge("192.168.1.6:50000".parse().unwrap(), None), Err("private"));
+        assert_eq!(strict.peers.judge("192.168.1.5:22".parse().unwrap(), None), Err("own-host"));
     }
 }

@@ -3,6 +3,10 @@
 //! Every worker has a socket on every listening address (`SO_REUSEPORT`), and the kernel divides the clients among
 //! them by their addresses. That holds as long as the group of sockets does not change, so all of them are opened
 //! before the first packet is served and none is opened or closed after.
+//!
+//! Sockets that are inherited from whoever started the server take the place of that group: nobody can join it whose
+//! user is another one than that of its first member. When they are fewer than the workers, the other workers hear
+//! nothing there, and only send.
 
 use std::fmt;
 use std::io;
@@ -21,6 +25,8 @@ pub struct Listener {
     socket: OwnedFd,
     address: SocketAddr,
     runs: RunLimit,
+    /// This worker receives from it; otherwise another one does, and this one may only send.
+    pub(crate) is_heard: bool,
     /// The kernel has joined datagrams on it, so it is worth receiving into large slots.
     pub(crate) joins: bool,
     /// It is in the list of sockets with something to receive.
@@ -30,6 +36,18 @@ pub struct Listener {
 }
 
 impl Listener {
+    fn new(socket: OwnedFd, address: SocketAddr) -> Self {
+        Self {
+            socket,
+            address,
+            runs: RunLimit::default(),
+            is_heard: true,
+            joins: false,
+            queued: false,
+            lost: 0,
+        }
+    }
+
     /// Where clients reach it.
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -52,26 +70,76 @@ impl Listener {
 pub type WorkerListeners = Vec<Listener>;
 
 /// Opens the listeners of all workers on all addresses. None is a wildcard: answers leave from the address that the
-/// client knows.
+/// client knows. `inherited` gives the sockets that are open already for an address.
 pub fn open_listeners(
     addresses: &[SocketAddr],
     workers: usize,
     buffers: BufferSizes,
+    mut inherited: impl FnMut(SocketAddr) -> Vec<OwnedFd>,
 ) -> Result<Vec<WorkerListeners>, ListenError> {
     let mut groups: Vec<WorkerListeners> = (0..workers).map(|_| Vec::new()).collect();
     for &address in addresses {
-        let bound = probe(address).map_err(|error| ListenError::new(Transport::Udp, address, error))?;
-        for group in &mut groups {
-            let socket = udp::open(bound, Role::Listener, buffers)
-                .map_err(|error| ListenError::new(Transport::Udp, bound, error))?;
-            let (runs, joins, queued, lost) = (RunLimit::default(), false, false, 0);
-            group.push(Listener { socket, address: bound, runs, joins, queued, lost });
+        let sockets = inherited(address);
+        let opened = match sockets.is_empty() {
+            true => open_group(address, workers, buffers),
+            false => adopt_group(address, &sockets, workers, buffers),
+        };
+        for (group, listener) in groups.iter_mut().zip(opened?) {
+            group.push(listener);
         }
     }
     if let Some(listener) = groups.first().and_then(|group| group.first()) {
         check_buffers(listener, buffers);
     }
     Ok(groups)
+}
+
+fn open_group(
+    address: SocketAddr,
+    workers: usize,
+    buffers: BufferSizes,
+) -> Result<WorkerListeners, ListenError> {
+    let bound = probe(address).map_err(|error| ListenError::new(Transport::Udp, address, error))?;
+    let open = || udp::open(bound, Role::Listener, buffers).map(|socket| Listener::new(socket, bound));
+    let opened: io::Result<_> = (0..workers).map(|_| open()).collect();
+    opened.map_err(|error| ListenError::new(Transport::Udp, bound, error))
+}
+
+/// Each inherited socket is heard by one worker, so that all packets of a client reach the same one.
+fn adopt_group(
+    address: SocketAddr,
+    sockets: &[OwnedFd],
+    workers: usize,
+    buffers: BufferSizes,
+) -> Result<WorkerListeners, ListenError> {
+    let failed = |error| ListenError::new(Transport::Udp, address, error);
+    let shared = share(Transport::Udp, address, sockets, workers)?;
+    sockets.iter().try_for_each(|socket| udp::prepare(socket, buffers)).map_err(failed)?;
+    let adopt = |(number, socket)| {
+        let is_heard = number < sockets.len();
+        Listener { is_heard, ..Listener::new(socket, address) }
+    };
+    if sockets.len() < workers {
+        let sockets = sockets.len();
+        warn!(%address, sockets, workers, "fewer inherited UDP sockets than workers; the others do not serve this address");
+    }
+    Ok(shared.into_iter().enumerate().map(adopt).collect())
+}
+
+/// Gives each worker a descriptor of one of the inherited sockets, in turn.
+pub(crate) fn share(
+    transport: Transport,
+    address: SocketAddr,
+    sockets: &[OwnedFd],
+    workers: usize,
+) -> Result<Vec<OwnedFd>, ListenError> {
+    if sockets.len() > workers {
+        // Clients of a socket that nobody hears would wait in vain.
+        let source = io::Error::other(format!("{} sockets for {workers} workers", sockets.len()));
+        return Err(ListenError { transport, address, reason: ListenFailure::TooManySockets, source });
+    }
+    let shared: io::Result<_> = sockets.iter().cycle().take(workers).map(OwnedFd::try_clone).collect();
+    shared.map_err(|error| ListenError::new(transport, address, error))
 }
 
 /// Why the server cannot listen.
@@ -96,6 +164,8 @@ pub enum ListenFailure {
     NoPermission,
     /// No interface of this host has the address.
     AddressUnknown,
+    /// More sockets are inherited for it than there are workers to hear them.
+    TooManySockets,
     /// Something else.
     Other,
 }
@@ -130,6 +200,9 @@ impl fmt::Display for ListenError {
             ListenFailure::NoPermission => write!(f, "no permission for port {}", address.port())?,
             ListenFailure::AddressUnknown => {
                 write!(f, "no interface of this host has the address {}", address.ip())?;
+            }
+            ListenFailure::TooManySockets => {
+                write!(f, "it has more inherited sockets than there are workers; raise server.workers")?;
             }
             ListenFailure::Other => write!(f, "the system refuses")?,
         }
@@ -183,7 +256,7 @@ mod tests {
 
     fn open(addresses: &[&str], workers: usize) -> Result<Vec<WorkerListeners>, ListenError> {
         let addresses: Vec<_> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        open_listeners(&addresses, workers, BufferSizes::default())
+        open_listeners(&addresses, workers, BufferSizes::default(), |_| Vec::new())
     }
 
     #[test]
@@ -195,6 +268,33 @@ mod tests {
         assert_eq!(addresses[0].len(), 2);
         assert!(addresses.iter().all(|group| *group == addresses[0]));
         assert!(addresses[0].iter().all(|address| address.port() != 0));
+    }
+
+    #[test]
+    fn an_inherited_socket_is_heard_by_one_worker_and_all_can_send_from_it() {
+        let one = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = one.local_addr().unwrap();
+        let mut sockets = vec![OwnedFd::from(one)];
+        let groups = open_listeners(&[address], 3, BufferSizes::default(), |asked| {
+            assert_eq!(asked, address);
+            std::mem::take(&mut sockets)
+        });
+        let groups = groups.unwrap();
+        let heard: Vec<bool> = groups.iter().map(|group| group[0].is_heard).collect();
+        assert_eq!(heard, [true, false, false]);
+        for group in &groups {
+            assert_eq!(udp::local_address(&group[0].socket).unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn more_inherited_sockets_than_workers_are_an_error_with_words() {
+        let sockets: Vec<_> =
+            (0..2).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into()).collect();
+        let address = "127.0.0.1:3478".parse().unwrap();
+        let error = share(Transport::Udp, address, &sockets, 1).err().unwrap();
+        assert_eq!(error.reason, ListenFailure::TooManySockets);
+        assert!(error.to_string().contains("raise server.workers (2 sockets for 1 workers)"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Allocate: lends a client a relay address (RFC 8656 §7.2).
 
 use super::Family;
-use super::allocation::{Allocation, Asked, Bandwidth, Opening, RelayAddress, Relays, UserName};
+use super::allocation::{Allocation, Asked, Heard, Opening, RelayAddress, Relays, UserName};
 use super::answer::{Proof, Sink};
 use super::auth::{Authenticated, Who};
 use super::channel::Channels;
@@ -42,6 +42,9 @@ impl Relay {
         if self.is_answered(now, request, &authenticated, out) {
             return;
         }
+        if self.refuse_admission(request, &authenticated, out) {
+            return;
+        }
         let client = request.addressee.client;
         if is_tunnel(client.client().ip()) {
             return self.forbid(request, &authenticated, client.client(), "tunnelled-client", out);
@@ -53,13 +56,16 @@ impl Relay {
         if wanted.transport == RelayTransport::Tcp && self.settings.connections_per_allocation == 0 {
             return self.refuse(request, &authenticated, Refusal::TransportUnsupported, out);
         }
-        let Authenticated { key, seal, who: Who::User { user, expires } } = authenticated else {
+        let Authenticated { key, seal, who: Who::User { user, expires, terms } } = authenticated else {
             // An owner has an allocation, so this was answered above.
             return self.refuse(request, &authenticated, Refusal::AllocationMismatch, out);
         };
-        let limits = self.settings.allocations;
+        let mut limits = self.settings.allocations;
+        if let Some(own) = terms.as_ref().and_then(|terms| terms.allocations) {
+            limits.per_user = own;
+        }
         if let Err(error) = self.quota.take(user.id(), client.client().ip(), limits) {
-            let authenticated = Authenticated { key, seal, who: Who::User { user, expires } };
+            let authenticated = Authenticated { key, seal, who: Who::User { user, expires, terms } };
             let refusal = match error {
                 QuotaError::User | QuotaError::Address => Refusal::QuotaReached,
                 QuotaError::Total => Refusal::InsufficientCapacity,
@@ -74,7 +80,9 @@ impl Relay {
             v6: wanted.asks(Family::V6).then_some(Asked::Waiting),
         };
         let expires = expires.map(|second| now.end_of(second));
-        let mut allocation = self.new_allocation(now.mono, request, user, key, expires, opening);
+        let mut allocation = Self::new_allocation(now.mono, request, user, key, expires, opening);
+        allocation.terms = terms;
+        allocation.limit(self.settings.bandwidth_per_allocation, now.mono);
         allocation.connections = match wanted.transport {
             RelayTransport::Udp => None,
             RelayTransport::Tcp => Some(Box::default()),
@@ -132,7 +140,6 @@ impl Relay {
     }
 
     fn new_allocation(
-        &self,
         now: Millis,
         request: &Request<'_>,
         user: UserName,
@@ -140,7 +147,6 @@ impl Relay {
         credential_expires: Option<Millis>,
         opening: Opening,
     ) -> Allocation {
-        let rate = self.settings.bandwidth_per_allocation;
         Allocation {
             client: request.addressee.client,
             user,
@@ -156,7 +162,9 @@ impl Relay {
             channels: Channels::default(),
             connections: None,
             traffic: Traffic::default(),
-            bandwidth: rate.map(|rate| Box::new(Bandwidth::full(rate, now))),
+            heard: Heard { up: now, down: now },
+            bandwidth: None,
+            terms: None,
             wake: Millis(u64::MAX),
         }
     }
@@ -194,16 +202,20 @@ impl Relay {
             OpenError::NoCapacity => Denial::NoPort,
             OpenError::TokenUnknown => Denial::TokenUnknown,
         };
-        self.counters.refusals += 1;
         let (user, method) = (Some(allocation.user.name()), opening.addressee.header.method);
-        out(Output::Event(Event::Refused { client, user, method, denial, peer: None }));
+        self.counters.refuse(method, failure.refusal());
+        self.counters.deny(denial);
+        out(Output::Event(Event::Refused { client, user, method, denial, words: None, peer: None }));
         let proof = Proof::Key(&allocation.key, opening.seal);
         opening.addressee.refuse(failure.refusal(), proof, out, |writer| writer);
     }
 
     fn begin(&mut self, now: Now, id: AllocationId, opening: &Opening, out: Sink<'_, '_>) {
-        self.counters.successes += 1;
+        self.counters.succeed(opening.addressee.header.method);
         let Some(allocation) = self.table.get(id) else { return };
+        for (family, _) in allocation.relays.iter() {
+            self.counters.open(allocation.client.listener().transport(), family);
+        }
         let proof = Proof::Key(&allocation.key, opening.seal);
         allocation.answer(now.mono, opening.addressee, proof, out);
         let [v4, v6] = [Family::V4, Family::V6].map(|family| allocation.relays.get(family));

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Family;
 use super::answer::{Addressee, Seal};
@@ -15,6 +16,7 @@ use super::output::ReservationToken;
 use super::peers::PortRule;
 use super::permission::Permissions;
 use super::time::Millis;
+use super::verdict::{PeerTerms, Terms};
 use crate::auth::Key;
 use crate::wire::TransactionId;
 
@@ -41,34 +43,41 @@ pub(super) struct Allocation {
     /// Those of a TCP allocation, which has no datagrams (RFC 6062).
     pub(super) connections: Option<Box<Connections>>,
     pub(super) traffic: Traffic,
+    /// When it last relayed something.
+    pub(super) heard: Heard,
     pub(super) bandwidth: Option<Box<Bandwidth>>,
+    /// What is different for its user.
+    pub(super) terms: Option<Arc<Terms>>,
     /// When the deadline queue will look at this allocation next.
     pub(super) wake: Millis,
 }
 
-/// The user name as the client sent it, and the part of it that stays when a credential is renewed.
+/// The user name as the client sent it, and what stays the same when a credential is renewed: mostly a part of it.
 #[derive(Clone, Debug)]
 pub(super) struct UserName {
-    name: Box<str>,
+    /// The name, and behind it the id where that is not a part of the name.
+    text: Box<str>,
+    name: u16,
     id: Range<u16>,
 }
 
 impl UserName {
-    /// `id` is a part of `name`, or something else that then stands for the whole name.
     pub(super) fn new(name: &str, id: &str) -> Self {
-        let id = name
-            .find(id)
-            .and_then(|start| Some(u16::try_from(start).ok()?..u16::try_from(start + id.len()).ok()?));
-        Self { name: name.into(), id: id.unwrap_or(0..u16::try_from(name.len()).unwrap_or(u16::MAX)) }
+        let within = name.find(id);
+        let text = if within.is_some() { name.into() } else { [name, id].concat() };
+        let start = within.unwrap_or(name.len());
+        // Both come from a message, or are checked to be as short.
+        let short = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
+        Self { name: short(name.len()), id: short(start)..short(start + id.len()), text: text.into() }
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.text.get(..usize::from(self.name)).unwrap_or(&self.text)
     }
 
     /// What quotas count.
     pub(super) fn id(&self) -> &str {
-        self.name.get(usize::from(self.id.start)..usize::from(self.id.end)).unwrap_or(&self.name)
+        self.text.get(usize::from(self.id.start)..usize::from(self.id.end)).unwrap_or(&self.text)
     }
 }
 
@@ -138,24 +147,44 @@ impl Relays {
     }
 }
 
+/// When something was last relayed from each side; when the allocation began, where nothing was yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    pub(super) up: Millis,
+    pub(super) down: Millis,
+}
+
+impl Heard {
+    #[inline]
+    pub(super) fn note(&mut self, direction: Direction, now: Millis) {
+        match direction {
+            Direction::Up => self.up = now,
+            Direction::Down => self.down = now,
+        }
+    }
+}
+
 /// What an allocation may still relay, where that is limited.
 #[derive(Debug)]
 pub(super) struct Bandwidth {
+    rate: Rate,
     up: TokenBucket,
     down: TokenBucket,
 }
 
 impl Bandwidth {
     pub(super) fn full(rate: Rate, now: Millis) -> Self {
-        Self { up: TokenBucket::full(rate, now), down: TokenBucket::full(rate, now) }
+        Self { rate, up: TokenBucket::full(rate, now), down: TokenBucket::full(rate, now) }
     }
 
+    /// What may still go this way, and how fast it comes back.
     #[inline]
-    pub(super) fn bucket(&mut self, direction: Direction) -> &mut TokenBucket {
-        match direction {
+    pub(super) fn bucket(&mut self, direction: Direction) -> (&mut TokenBucket, Rate) {
+        let bucket = match direction {
             Direction::Up => &mut self.up,
             Direction::Down => &mut self.down,
-        }
+        };
+        (bucket, self.rate)
     }
 }
 
@@ -178,6 +207,19 @@ impl Allocation {
     pub(super) fn holds(&mut self, family: Family) -> bool {
         let is_opened = |opening: &mut Box<Opening>| matches!(opening.asked(family), Some(Asked::Opened(_)));
         self.relays.get(family).is_some() || self.opening.as_mut().is_some_and(is_opened)
+    }
+
+    /// Limits what it relays to the rate of its user, or else of all. What is in force already is left as it is.
+    pub(super) fn limit(&mut self, of_all: Option<Rate>, now: Millis) {
+        let rate = self.terms.as_ref().and_then(|terms| terms.bandwidth).or(of_all);
+        if self.bandwidth.as_ref().map(|bandwidth| bandwidth.rate) != rate {
+            self.bandwidth = rate.map(|rate| Box::new(Bandwidth::full(rate, now)));
+        }
+    }
+
+    /// The peer ranges of its user.
+    pub(super) fn peer_terms(&self) -> Option<&PeerTerms> {
+        self.terms.as_ref()?.peers.as_ref()
     }
 
     /// When something of this allocation expires next.
@@ -209,7 +251,8 @@ mod tests {
             let user = UserName::new(name, id);
             assert_eq!((user.name(), user.id()), (name, id));
         }
-        assert_eq!(UserName::new("alice", "bob").id(), "alice");
+        let other = UserName::new("alice", "bob");
+        assert_eq!((other.name(), other.id()), ("alice", "bob"), "one that is no part of the name");
     }
 
     #[test]

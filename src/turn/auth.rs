@@ -1,11 +1,13 @@
 //! The long-term credential mechanism (RFC 8489 §9.2).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::allocation::UserName;
 use super::answer::{Proof, Seal, Sink};
 use super::event::Event;
 use super::five_tuple::FiveTuple;
+use super::judge::Judge;
 use super::nonce::{NonceCheck, SecurityFeatures};
 use super::output::Output;
 use super::refusal::{Denial, Refusal};
@@ -13,6 +15,7 @@ use super::relay::Relay;
 use super::request::Request;
 use super::settings::{CredentialExpiry, WRONG_PASSWORD_COST};
 use super::time::Now;
+use super::verdict::Terms;
 use crate::auth::users::userhash;
 use crate::auth::{Key, PasswordAlgorithm, Refused};
 use crate::wire::{AttributeType, Integrity, Message, Writer};
@@ -42,6 +45,8 @@ pub(super) enum Who {
         user: UserName,
         /// The last Unix second of the credential.
         expires: Option<u64>,
+        /// What is different for it.
+        terms: Option<Arc<Terms>>,
     },
 }
 
@@ -53,27 +58,42 @@ impl Authenticated {
 
 /// Why a request proves nothing.
 #[derive(Clone, Copy, Debug)]
-struct Unproven {
+pub(super) struct Unproven {
     refusal: Refusal,
-    /// What operators are told; nothing about the first request of every honest client.
-    denial: Option<Denial>,
+    denial: Denial,
+}
+
+/// What stands between a request and what it asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Obstacle {
+    Unproven(Unproven),
+    /// Somebody outside is to be asked about the user first.
+    Undecided,
+}
+
+impl Obstacle {
+    const MALFORMED: Self = Self::request(Refusal::BadRequest);
+    const NO_CREDENTIALS: Self = Self::request(Refusal::Unauthenticated);
+    const STALE_NONCE: Self = Self::request(Refusal::StaleNonce);
+
+    const fn request(refusal: Refusal) -> Self {
+        Self::Unproven(Unproven { refusal, denial: Denial::Request(refusal) })
+    }
+
+    pub(super) const fn denied(denial: Denial) -> Self {
+        Self::Unproven(Unproven { refusal: Refusal::Unauthenticated, denial })
+    }
 }
 
 impl Unproven {
-    const MALFORMED: Self = Self { refusal: Refusal::BadRequest, denial: None };
-    const NO_CREDENTIALS: Self = Self { refusal: Refusal::Unauthenticated, denial: None };
-    const STALE_NONCE: Self = Self { refusal: Refusal::StaleNonce, denial: None };
-
-    const fn denied(denial: Denial) -> Self {
-        Self { refusal: Refusal::Unauthenticated, denial: Some(denial) }
+    /// Whether a password was offered and found wrong; the first request of every honest client has none.
+    const fn is_denied(self) -> bool {
+        !matches!(self.denial, Denial::Request(_))
     }
 
     /// What the answer costs its source.
     const fn cost(self) -> u64 {
-        match self.denial {
-            Some(_) => WRONG_PASSWORD_COST,
-            None => 1,
-        }
+        if self.is_denied() { WRONG_PASSWORD_COST } else { 1 }
     }
 }
 
@@ -116,37 +136,34 @@ impl Relay {
         out: Sink<'_, '_>,
     ) -> Option<Authenticated> {
         match self.check_credentials(now, request) {
-            Ok(authenticated) => Some(authenticated),
-            Err(unproven) => {
-                self.answer_unproven(now, request, unproven, out);
-                None
-            }
+            Ok(authenticated) => return Some(authenticated),
+            Err(Obstacle::Unproven(unproven)) => self.answer_unproven(now, request, unproven, out),
+            Err(Obstacle::Undecided) => self.ask(now, request, out),
         }
+        None
     }
 
-    fn check_credentials(&mut self, now: Now, request: &Request<'_>) -> Result<Authenticated, Unproven> {
+    fn check_credentials(&mut self, now: Now, request: &Request<'_>) -> Result<Authenticated, Obstacle> {
         let message = &request.message;
         if message.integrity().is_none() {
-            return Err(Unproven::NO_CREDENTIALS);
+            return Err(Obstacle::NO_CREDENTIALS);
         }
         let (Some(claim), Some(realm), Some(nonce)) =
             (Claim::of(message), message.get(AttributeType::REALM), message.get(AttributeType::NONCE))
         else {
-            return Err(Unproven::MALFORMED);
+            return Err(Obstacle::MALFORMED);
         };
         let (algorithm, seal) = self.password_algorithm(message)?;
         // The RFC's order puts this last. First, it spares the work on passwords for whoever cannot even be
         // challenged (THREATS A02); an honest client sees the same answers, one of them one round later.
         let client = request.addressee.client;
         if self.nonces.check(nonce, challenged(client), self.features(), now.mono) == NonceCheck::Stale {
-            return Err(Unproven::STALE_NONCE);
+            return Err(Obstacle::STALE_NONCE);
         }
         if realm != self.authenticator.realm().as_bytes() {
-            return Err(Unproven::denied(Denial::WrongRealm));
+            return Err(Obstacle::denied(Denial::WrongRealm));
         }
-        self.check_password(now, request, claim, algorithm)
-            .map(|(key, who)| Authenticated { key, seal, who })
-            .map_err(Unproven::denied)
+        self.check_password(now, request, claim, algorithm).map(|(key, who)| Authenticated { key, seal, who })
     }
 
     /// Finds the key that made the request's integrity: the allocation's own, or one of its user's.
@@ -156,7 +173,7 @@ impl Relay {
         request: &Request<'_>,
         claim: Claim<'_>,
         algorithm: PasswordAlgorithm,
-    ) -> Result<(Key, Who), Denial> {
+    ) -> Result<(Key, Who), Obstacle> {
         let subject = self.subject(request);
         let Self { authenticator, table, settings, .. } = self;
         let message = &request.message;
@@ -169,7 +186,8 @@ impl Relay {
             let ended = owner.credential_expires.filter(|end| *end <= now.mono);
             return match ended {
                 Some(end) if settings.expiry == CredentialExpiry::Strict && !request.releases() => {
-                    Err(Denial::CredentialExpired { ago_s: now.mono.since(end).as_secs() + 1 })
+                    let ago_s = now.mono.since(end).as_secs() + 1;
+                    Err(Obstacle::denied(Denial::CredentialExpired { ago_s }))
                 }
                 Some(_) | None => Ok((owner.key.clone(), Who::Owner)),
             };
@@ -182,31 +200,29 @@ impl Relay {
                 .ok()
                 .and_then(|hash| authenticator.find_userhash(hash))
                 .or(known_by_hash.as_deref())
-                .ok_or(Denial::Credential(Refused::UnknownUser))?
+                .ok_or(Obstacle::denied(Denial::Credential(Refused::UnknownUser)))?
                 .as_bytes(),
         };
-        for candidate in authenticator.find(username, now.unix).map_err(Denial::Credential)? {
-            let Some(key) = candidate.key(algorithm) else { continue };
-            if message.verify(key.as_bytes()).is_err() {
-                continue;
+        let judge = match request.verdict {
+            Some(verdict) => Judge::of(verdict)?,
+            None if settings.asks => return Err(Obstacle::Undecided),
+            None => Judge::default(),
+        };
+        let proven = judge.prove(authenticator, message, username, algorithm, now)?;
+        let who = match owner {
+            Some(owner) => {
+                owner.key = proven.key.clone();
+                owner.credential_expires = proven.expires.map(|second| now.end_of(second));
+                Who::Owner
             }
-            let expires = candidate.expiry();
-            let who = match owner {
-                Some(owner) => {
-                    owner.key = key.clone();
-                    owner.credential_expires = expires.map(|second| now.end_of(second));
-                    Who::Owner
-                }
-                None => Who::User { user: UserName::new(candidate.username(), candidate.user_id()), expires },
-            };
-            return Ok((key, who));
-        }
-        Err(Denial::WrongPassword)
+            None => Who::User { user: proven.user, expires: proven.expires, terms: proven.terms },
+        };
+        Ok((proven.key, who))
     }
 
     /// Which hash makes the key from the password, and what the answer is sealed with. Whoever names an algorithm must
     /// also repeat the offer, so that nobody in between can have shortened it (RFC 8489 §9.2.4).
-    fn password_algorithm(&self, message: &Message<'_>) -> Result<(PasswordAlgorithm, Seal), Unproven> {
+    fn password_algorithm(&self, message: &Message<'_>) -> Result<(PasswordAlgorithm, Seal), Obstacle> {
         let offer = message.get(AttributeType::PASSWORD_ALGORITHMS);
         let choice = message.get(AttributeType::PASSWORD_ALGORITHM);
         let offered = self.offered_algorithms();
@@ -222,33 +238,45 @@ impl Relay {
             (Some(offer), Some([0, 2, 0, 0])) if offer == offered && offered == BOTH_ALGORITHMS => {
                 Ok((PasswordAlgorithm::Sha256, seal))
             }
-            (Some(_), _) | (_, Some(_)) => Err(Unproven::MALFORMED),
+            (Some(_), _) | (_, Some(_)) => Err(Obstacle::MALFORMED),
         }
     }
 
     fn offered_algorithms(&self) -> &'static [u8] {
-        if self.authenticator.has_sha256_keys() { BOTH_ALGORITHMS } else { MD5_ALONE }
+        // Whoever is asked about users may know no more than the older key of them.
+        if self.authenticator.has_sha256_keys() && !self.settings.asks { BOTH_ALGORITHMS } else { MD5_ALONE }
     }
 
     /// Time-limited user names are not in any list, so their hashes could not be looked up: USERHASH is announced
-    /// only where there are none.
+    /// only where there are none. Nor can anybody outside be asked about a hash.
     fn features(&self) -> SecurityFeatures {
-        SecurityFeatures { password_algorithms: true, username_anonymity: !self.authenticator.has_secrets() }
+        let username_anonymity = !self.authenticator.has_secrets() && !self.settings.asks;
+        SecurityFeatures { password_algorithms: true, username_anonymity }
     }
 
     fn answer_unproven(&mut self, now: Now, request: &Request<'_>, unproven: Unproven, out: Sink<'_, '_>) {
         let client = request.addressee.client;
-        if let Some(denial) = unproven.denial {
-            let user = request.user_name();
-            let method = request.addressee.header.method;
-            out(Output::Event(Event::Refused { client, user, method, denial, peer: None }));
-        }
+        let (user, method, words) = (request.user_name(), request.method(), request.words());
+        let denial = unproven.denial;
         let reply = self.reply_to(now, client, unproven);
+        self.counters.deny(denial);
+        if unproven.is_denied() || reply != Reply::Nothing {
+            out(Output::Event(Event::Refused { client, user, method, denial, words, peer: None }));
+        }
         if reply == Reply::Nothing {
             self.counters.suppressed += 1;
-            return;
+            let denial = Denial::Silenced;
+            self.counters.deny(denial);
+            return out(Output::Event(Event::Refused {
+                client,
+                user,
+                method,
+                denial,
+                words: None,
+                peer: None,
+            }));
         }
-        self.counters.refusals += 1;
+        self.counters.refuse(method, unproven.refusal);
         self.challenge(now, request, unproven.refusal, out);
         if reply == Reply::Last {
             out(Output::CloseClient { client });
@@ -259,13 +287,12 @@ impl Relay {
     /// anybody can make us send there. A connection has no forged end: it always gets its answer, challenges cost
     /// nothing, and whoever has spent the budget on wrong passwords needs another connection for the next one.
     fn reply_to(&mut self, now: Now, client: FiveTuple, unproven: Unproven) -> Reply {
-        match unproven.denial {
-            // Whoever knows the password, be it expired, is not guessing.
-            None | Some(Denial::CredentialExpired { .. }) if client.is_stream() => Reply::Answer,
-            _ if self.charge(client, unproven.cost(), now) => Reply::Answer,
-            _ if client.is_stream() => Reply::Last,
-            _ => Reply::Nothing,
+        // Whoever knows the password, be it expired, is not guessing.
+        let guesses = !matches!(unproven.denial, Denial::Request(_) | Denial::CredentialExpired { .. });
+        if client.is_stream() && !guesses || self.charge(client, unproven.cost(), now) {
+            return Reply::Answer;
         }
+        if client.is_stream() { Reply::Last } else { Reply::Nothing }
     }
 
     /// Answers with an error that asks for credentials.

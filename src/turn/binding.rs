@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 use super::relay::Relay;
 use super::request::{Malformed, Request, UnknownAttributes};
 use super::time::Now;
-use crate::wire::AttributeType;
+use crate::wire::{AttributeType, Method};
 
 impl Relay {
     /// Answers a Binding request, authenticated or not: nothing is kept and nothing is given away.
@@ -23,7 +23,7 @@ impl Relay {
             if request.addressee.header.is_classic() {
                 unknown.make_even();
             }
-            self.counters.refusals += 1;
+            self.counters.refuse(Method::BINDING, Refusal::UnknownAttribute);
             return request.addressee.refuse(Refusal::UnknownAttribute, Proof::None, out, |writer| {
                 writer.unknown_attributes(unknown.list())
             });
@@ -35,7 +35,7 @@ impl Relay {
     }
 
     fn tell_address(&mut self, request: &Request<'_>, out: Sink<'_, '_>) {
-        self.counters.bindings += 1;
+        self.counters.succeed(Method::BINDING);
         let address = request.addressee.client.client();
         request.addressee.succeed(Proof::None, out, |writer| match request.addressee.header.is_classic() {
             // A client of RFC 3489 does not know the XORed form.
@@ -51,11 +51,11 @@ impl Relay {
                 self.counters.drop_one(DropReason::ForgedSource);
             }
             Ok(reply) => {
-                self.counters.bindings += 1;
+                self.counters.succeed(Method::BINDING);
                 reply.send(&request.addressee, out);
             }
             Err(Malformed) => {
-                self.counters.refusals += 1;
+                self.counters.refuse(Method::BINDING, Refusal::BadRequest);
                 request.addressee.refuse(Refusal::BadRequest, Proof::None, out, |writer| writer);
             }
         }

@@ -96,6 +96,12 @@ impl Channels {
         self.retain_channels(|channel| now < channel.expires, &mut gone);
     }
 
+    /// Those that are not over, and until when.
+    pub(super) fn live(&self, now: Millis) -> impl Iterator<Item = (ChannelNumber, SocketAddr, Millis)> {
+        let live = self.by_number.iter().filter(move |channel| now < channel.expires);
+        live.map(|channel| (channel.number, channel.peer.get(), channel.expires))
+    }
+
     /// When the first of them expires.
     pub(super) fn next_expiry(&self) -> Option<Millis> {
         self.by_number.iter().map(|channel| channel.expires).min()

@@ -34,7 +34,7 @@ impl Relay {
         if !allocation.relays.is_live(family, now.mono) {
             return self.refuse(request, &authenticated, Refusal::FamilyMismatch, out);
         }
-        let ports = match self.settings.peers.judge(peer) {
+        let ports = match self.settings.peers.judge(peer, allocation.peer_terms()) {
             Ok(ports) => ports,
             Err(rule) => return self.forbid(request, &authenticated, peer, rule, out),
         };
@@ -57,7 +57,7 @@ impl Relay {
         allocation.permissions.install(peer.ip(), ports, now.mono);
         let relay = RelayId { allocation: id, family };
         out(Output::ChannelUp { relay, client, channel, peer });
-        self.counters.successes += 1;
+        self.counters.succeed(request.method());
         request.addressee.succeed(authenticated.proof(), out, |writer| writer);
         self.schedule(id);
     }

@@ -32,7 +32,7 @@ impl Relay {
         if !allocation.relays.is_live(family, now.mono) {
             return self.refuse(request, &authenticated, Refusal::FamilyMismatch, out);
         }
-        if let Err(rule) = self.settings.peers.judge(peer) {
+        if let Err(rule) = self.settings.peers.judge(peer, allocation.peer_terms()) {
             return self.forbid(request, &authenticated, peer, rule, out);
         }
         if connections.has_peer(peer) {
@@ -71,7 +71,7 @@ impl Relay {
             Ok(()) => {
                 let request = request.clone();
                 connection.state = State::Pending { until: now.mono.after(BIND_TIMEOUT) };
-                self.counters.successes += 1;
+                self.counters.succeed(request.addressee.header.method);
                 request.addressee.succeed(request.proof(), out, |writer| {
                     writer.number(AttributeType::CONNECTION_ID, name.0)
                 });
@@ -83,7 +83,15 @@ impl Relay {
                 if let Some(allocation) = self.table.get(id) {
                     let (client, user) = (allocation.client, Some(allocation.user.name()));
                     let denial = Denial::NoPort;
-                    out(Output::Event(Event::Refused { client, user, method, denial, peer: None }));
+                    self.counters.deny(denial);
+                    out(Output::Event(Event::Refused {
+                        client,
+                        user,
+                        method,
+                        denial,
+                        words: None,
+                        peer: None,
+                    }));
                 }
                 self.connect_failed(name, Refusal::InsufficientCapacity, out);
             }

@@ -73,6 +73,10 @@ impl Connections {
         self.list.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.list.iter()
+    }
+
     pub(super) fn has_peer(&self, peer: SocketAddr) -> bool {
         self.list.iter().any(|connection| connection.peer == peer)
     }
@@ -204,7 +208,9 @@ impl Relay {
     /// Ends what the present policy forbids.
     pub(super) fn rejudge_connections(&mut self, id: AllocationId, out: Sink<'_, '_>) {
         let settings = self.settings.clone();
-        let is_forbidden = |connection: &Connection| settings.peers.judge(connection.peer).is_err();
+        let terms = self.table.get(id).and_then(|allocation| allocation.terms.clone());
+        let terms = terms.as_deref().and_then(|terms| terms.peers.as_ref());
+        let is_forbidden = |connection: &Connection| settings.peers.judge(connection.peer, terms).is_err();
         self.end_connections(id, Some(Refusal::Forbidden), is_forbidden, out);
     }
 
@@ -237,7 +243,7 @@ impl Relay {
             match ended.state {
                 State::Connecting { request, .. } => {
                     if let Some(refusal) = refusal {
-                        self.counters.refusals += 1;
+                        self.counters.refuse(request.addressee.header.method, refusal);
                         request.addressee.refuse(refusal, request.proof(), out, |writer| writer);
                     }
                 }

@@ -48,7 +48,7 @@ impl Relay {
         connection.state = State::Bound { client };
         let connection = connection.id;
         self.connections.bind(client, connection);
-        self.counters.successes += 1;
+        self.counters.succeed(request.method());
         request.addressee.succeed(authenticated.proof(), out, |writer| writer);
         out(Output::Splice { client, connection });
     }

@@ -4,9 +4,6 @@ use std::net::IpAddr;
 
 use super::Family;
 use super::answer::Sink;
-use super::auth::{Authenticated, Who};
-use super::event::Event;
-use super::output::Output;
 use super::peers::PortRule;
 use super::refusal::{Denial, Refusal};
 use super::relay::Relay;
@@ -34,7 +31,7 @@ impl Relay {
         }
         let mut judged: Vec<(IpAddr, PortRule)> = Vec::with_capacity(peers.len());
         for peer in peers {
-            match self.settings.peers.judge_address(peer.ip()) {
+            match self.settings.peers.judge_address(peer.ip(), allocation.peer_terms()) {
                 Ok(ports) => judged.push((peer.ip(), ports)),
                 Err(rule) => return self.forbid(request, &authenticated, peer, rule, out),
             }
@@ -56,54 +53,8 @@ impl Relay {
         for (ip, ports) in judged {
             allocation.permissions.install(ip, ports, now.mono);
         }
-        self.counters.successes += 1;
+        self.counters.succeed(request.method());
         request.addressee.succeed(authenticated.proof(), out, |writer| writer);
         self.schedule(id);
-    }
-
-    /// Answers 403 and says which rule forbids the peer.
-    pub(super) fn forbid(
-        &mut self,
-        request: &Request<'_>,
-        authenticated: &Authenticated,
-        peer: std::net::SocketAddr,
-        rule: &'static str,
-        out: Sink<'_, '_>,
-    ) {
-        self.report(request, authenticated, Denial::Peer(rule), Some(peer), out);
-        self.refuse(request, authenticated, Refusal::Forbidden, out);
-    }
-
-    /// Refuses an authenticated request for a reason that operators want to know.
-    pub(super) fn refuse_for(
-        &mut self,
-        request: &Request<'_>,
-        authenticated: &Authenticated,
-        refusal: Refusal,
-        denial: Denial,
-        out: Sink<'_, '_>,
-    ) {
-        self.report(request, authenticated, denial, None, out);
-        self.refuse(request, authenticated, refusal, out);
-    }
-
-    fn report(
-        &mut self,
-        request: &Request<'_>,
-        authenticated: &Authenticated,
-        denial: Denial,
-        peer: Option<std::net::SocketAddr>,
-        out: Sink<'_, '_>,
-    ) {
-        let client = request.addressee.client;
-        let method = request.addressee.header.method;
-        let user = match &authenticated.who {
-            Who::Owner => {
-                let subject = self.subject(request);
-                subject.and_then(|id| self.table.get(id)).map(|allocation| allocation.user.name())
-            }
-            Who::User { user, .. } => Some(user.name()),
-        };
-        out(Output::Event(Event::Refused { client, user, method, denial, peer }));
     }
 }

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use super::Family;
 use super::allocation::{Allocation, Bandwidth};
 use super::answer::Sink;
-use super::bucket::Rate;
 use super::counters::DropReason;
 use super::event::Direction;
 use super::five_tuple::FiveTuple;
@@ -15,7 +14,6 @@ use super::input::Icmp;
 use super::output::{Output, RelayId};
 use super::relay::Relay;
 use super::request::{Request, UnknownAttributes};
-use super::settings::Settings;
 use super::time::{Millis, Now};
 use crate::wire::{
     AttributeType, ChannelData, Class, DATA_HEAD_MAX, Header, Method, Writer, channel_head,
@@ -61,7 +59,7 @@ impl Relay {
             allocation.traffic.up.dropped += 1;
             return self.counters.drop_one(DropReason::TooLong);
         }
-        if !admit(Direction::Up, allocation, &mut self.bandwidth, &self.settings, length, now.mono) {
+        if !admit(Direction::Up, allocation, &mut self.bandwidth, length, now.mono) {
             return self.counters.drop_one(DropReason::Bandwidth);
         }
         self.counters.up.count(payload.len());
@@ -113,7 +111,7 @@ impl Relay {
             allocation.traffic.down.dropped += 1;
             return self.counters.drop_one(DropReason::TooLong);
         }
-        if !admit(Direction::Down, allocation, &mut self.bandwidth, &self.settings, bytes.len(), now.mono) {
+        if !admit(Direction::Down, allocation, &mut self.bandwidth, bytes.len(), now.mono) {
             return self.counters.drop_one(DropReason::Bandwidth);
         }
         self.counters.down.count(bytes.len());
@@ -148,7 +146,7 @@ impl Relay {
             allocation.traffic.up.dropped += 1;
             return self.counters.drop_one(DropReason::TooLong);
         }
-        if !admit(Direction::Up, allocation, &mut self.bandwidth, &self.settings, data.len(), now.mono) {
+        if !admit(Direction::Up, allocation, &mut self.bandwidth, data.len(), now.mono) {
             return self.counters.drop_one(DropReason::Bandwidth);
         }
         self.counters.up.count(data.len());
@@ -222,19 +220,20 @@ fn admit(
     direction: Direction,
     allocation: &mut Allocation,
     total: &mut Option<Bandwidth>,
-    settings: &Settings,
     payload: usize,
     now: Millis,
 ) -> bool {
-    let takes = |bandwidth: Option<&mut Bandwidth>, rate: Option<Rate>| match (bandwidth, rate) {
-        (Some(bandwidth), Some(rate)) => bandwidth.bucket(direction).take(payload as u64, rate, now),
-        (_, _) => true,
+    let takes = |bandwidth: Option<&mut Bandwidth>| {
+        bandwidth.is_none_or(|bandwidth| {
+            let (bucket, rate) = bandwidth.bucket(direction);
+            bucket.take(payload as u64, rate, now)
+        })
     };
-    let admitted = takes(allocation.bandwidth.as_deref_mut(), settings.bandwidth_per_allocation)
-        && takes(total.as_mut(), settings.bandwidth);
+    let admitted = takes(allocation.bandwidth.as_deref_mut()) && takes(total.as_mut());
     let flow = allocation.traffic.flow(direction);
     if admitted {
         flow.count(payload);
+        allocation.heard.note(direction, now);
     } else {
         flow.dropped += 1;
     }

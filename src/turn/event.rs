@@ -19,7 +19,7 @@ pub enum Event<'s> {
         client: FiveTuple,
         /// The user name as the client sent it.
         user: &'s str,
-        /// The part of it that stays when a credential is renewed: what quotas count.
+        /// The part of it that stays when the credential is renewed.
         user_id: &'s str,
         /// The relay address as peers see it.
         relay: SocketAddr,
@@ -36,7 +36,7 @@ pub enum Event<'s> {
         client: FiveTuple,
         /// The user name as the client sent it.
         user: &'s str,
-        /// The part of it that stays when a credential is renewed: what quotas count.
+        /// The part of it that stays when the credential is renewed.
         user_id: &'s str,
         /// The relay address as peers saw it.
         relay: SocketAddr,
@@ -47,7 +47,7 @@ pub enum Event<'s> {
         /// What went through it.
         traffic: Traffic,
     },
-    /// A request was refused, for a reason the client is not told in full.
+    /// A request was refused, mostly for a reason the client is not told in full.
     Refused {
         /// Who asked.
         client: FiveTuple,
@@ -57,6 +57,8 @@ pub enum Event<'s> {
         method: Method,
         /// Why not.
         denial: Denial,
+        /// The same in the words of whoever decided, where that was somebody outside.
+        words: Option<&'s str>,
         /// The peer it asked for, where that is the reason.
         peer: Option<SocketAddr>,
     },
@@ -71,11 +73,19 @@ pub enum EndReason {
     Expired,
     /// The client's connection is closed.
     Disconnected,
-    /// The server stops, or an operator ended it.
+    /// The server stops.
     Stopped,
+    /// An operator ended it.
+    Kicked,
+    /// Its credential was revoked, or its user is not known any more.
+    Revoked,
 }
 
 impl EndReason {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Released, Self::Expired, Self::Disconnected, Self::Stopped, Self::Kicked, Self::Revoked];
+
     /// The reason in a log line or a metric's label.
     pub const fn name(self) -> &'static str {
         match self {
@@ -83,6 +93,8 @@ impl EndReason {
             Self::Expired => "expired",
             Self::Disconnected => "disconnected",
             Self::Stopped => "stopped",
+            Self::Kicked => "kicked",
+            Self::Revoked => "revoked",
         }
     }
 }

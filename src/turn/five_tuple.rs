@@ -16,6 +16,9 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
+
     /// The transport in a log line or a metric's label.
     pub const fn name(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::connection_id::ConnectionId;
 use super::five_tuple::FiveTuple;
 use super::output::{RelayId, ReservationToken};
+use super::verdict::{QueryId, Verdict};
 
 /// Everything that can happen to the relay. Time comes beside it; it is never read inside.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,13 @@ pub enum Input<'a> {
     PeerGone {
         /// Which one.
         connection: ConnectionId,
+    },
+    /// The answer to [`super::Output::FindKey`].
+    KeyFound {
+        /// Which question.
+        query: QueryId,
+        /// What was decided.
+        verdict: &'a Verdict,
     },
     /// The connection of a client over TCP or TLS is closed, by whomever.
     ClientGone {

@@ -13,6 +13,7 @@
 //! What must be shared between several relays (one per worker) is passed to the constructor: the
 //! [`Settings`], who may log in, and how much each user already holds.
 
+mod admission;
 mod allocate;
 mod allocation;
 mod answer;
@@ -34,27 +35,34 @@ mod deadlines;
 mod event;
 mod five_tuple;
 mod input;
+mod judge;
 mod nat_discovery;
 mod nonce;
 mod output;
 mod packed_ip;
 mod passage;
 mod peers;
+mod pending;
 mod permission;
 mod quota;
 mod refresh;
 mod refusal;
+mod refuse;
 mod relay;
 mod request;
+mod session;
 mod settings;
 mod source;
 mod table;
+mod tally;
 mod time;
 mod transaction;
+mod verdict;
 
+pub use admission::{Admission, Alternate};
 pub use bucket::Rate;
 pub use connection_id::{ConnectionId, RelayNumber};
-pub use counters::{Counters, DropReason};
+pub use counters::{Ages, Answers, Counters, DropReason, method_name};
 pub use event::{Direction, EndReason, Event, Flow, Traffic};
 pub use five_tuple::{FiveTuple, ListenerId, Transport};
 pub use input::{ConnectError, Icmp, Input, OpenError, OpenedRelay};
@@ -63,10 +71,13 @@ pub use output::{AllocationId, Output, PortRequest, RelayId, RelayTransport, Res
 pub use passage::Passage;
 pub use peers::{PeerPolicy, PeerRules, PortRule, RuleName};
 pub use quota::{AllocationLimits, Quota, QuotaError};
-pub use refusal::{Denial, Refusal};
+pub use refusal::{Denial, Refusal, Tried};
 pub use relay::{Parts, Relay};
+pub use session::{Session, SessionBinding, SessionConnection, SessionDetail, SessionPermission};
 pub use settings::{ChannelRange, CredentialExpiry, DEFAULT_LIFETIME, Settings, WRONG_PASSWORD_COST};
 pub(crate) use source::Source;
+pub use tally::Tally;
 pub use time::{Millis, Now};
+pub use verdict::{Grant, GrantedKeys, PeerTerms, QueryId, Terms, Verdict};
 
 pub use crate::wire::AddressFamily as Family;

@@ -6,6 +6,7 @@ use super::Family;
 use super::connection_id::ConnectionId;
 use super::event::Event;
 use super::five_tuple::FiveTuple;
+use super::verdict::QueryId;
 use crate::wire::ChannelNumber;
 
 /// Everything the relay asks its driver to do, in order. `'a` is the datagram that came in, so payloads are
@@ -115,6 +116,16 @@ pub enum Output<'a, 's> {
         channel: ChannelNumber,
         /// The peer's side.
         peer: SocketAddr,
+    },
+    /// Ask somebody outside about a user, and say so with [`super::Input::KeyFound`]. Only where
+    /// [`super::Settings::asks`] is set.
+    FindKey {
+        /// How the question will be called.
+        query: QueryId,
+        /// Who claims to be the user.
+        client: FiveTuple,
+        /// The user name as the client sent it.
+        user: &'s str,
     },
     /// Something that operators want to know.
     Event(Event<'s>),

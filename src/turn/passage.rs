@@ -1,6 +1,5 @@
 //! How much of a spliced stream may pass: the bandwidth of a TCP allocation. A stream loses nothing, it waits.
 
-use super::bucket::Rate;
 use super::connection::State;
 use super::connection_id::ConnectionId;
 use super::event::Direction;
@@ -35,10 +34,8 @@ impl Relay {
             return Passage::Never;
         };
         let Some(allocation) = self.table.get(id) else { return Passage::Never };
-        let own = allocation.bandwidth.as_deref_mut().zip(self.settings.bandwidth_per_allocation);
-        let total = self.bandwidth.as_mut().zip(self.settings.bandwidth);
-        let mut buckets = [own, total]
-            .map(|limited| limited.map(|(bandwidth, rate): (_, Rate)| (bandwidth.bucket(direction), rate)));
+        let limits = [allocation.bandwidth.as_deref_mut(), self.bandwidth.as_mut()];
+        let mut buckets = limits.map(|limit| limit.map(|bandwidth| bandwidth.bucket(direction)));
         let wanted = bytes as u64;
         let (mut granted, mut at) = (wanted, now.mono);
         for (bucket, rate) in buckets.iter_mut().flatten() {
@@ -53,6 +50,7 @@ impl Relay {
             bucket.take(granted, *rate, now.mono);
         }
         allocation.traffic.flow(direction).bytes += granted;
+        allocation.heard.note(direction, now.mono);
         let all = match direction {
             Direction::Up => &mut self.counters.up,
             Direction::Down => &mut self.counters.down,

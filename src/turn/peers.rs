@@ -12,8 +12,10 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
-use ranges::Ranges;
+pub(super) use ranges::Ranges;
 pub(super) use special::is_tunnel;
+
+use super::verdict::PeerTerms;
 
 /// What a policy is made from.
 #[derive(Clone, Debug)]
@@ -79,8 +81,9 @@ impl PeerPolicy {
         Self { allow: Ranges::new(&rules.allow), deny: Ranges::new(&rules.deny), rules }
     }
 
-    /// Judges an address, as for CreatePermission. Ports are judged packet by packet, with the rule this gives.
-    pub fn judge_address(&self, ip: IpAddr) -> Result<PortRule, RuleName> {
+    /// Judges an address, as for CreatePermission, for a user with these terms. Ports are judged packet by packet, with
+    /// the rule this gives.
+    pub fn judge_address(&self, ip: IpAddr, terms: Option<&PeerTerms>) -> Result<PortRule, RuleName> {
         // An IPv4 address in IPv6 clothes is no address of a peer on either family (THREATS P04).
         if let IpAddr::V6(v6) = ip
             && v6.to_ipv4_mapped().is_some()
@@ -93,7 +96,11 @@ impl PeerPolicy {
             return Err(special::deny(ip).unwrap_or("unspecified"));
         }
         let hosts_services = self.rules.services.iter().any(|service| service.ip() == ip);
-        if self.allow.contains(ip) {
+        let allows = terms.is_some_and(|terms| terms.allow(ip));
+        if !allows && terms.is_some_and(|terms| terms.deny(ip)) {
+            return Err("user-terms");
+        }
+        if allows || self.allow.contains(ip) {
             return Ok(if hosts_services { PortRule::NotServices } else { PortRule::Any });
         }
         if self.rules.relay_addresses.contains(&ip) {
@@ -111,8 +118,8 @@ impl PeerPolicy {
     }
 
     /// Judges a transport address, as for ChannelBind.
-    pub fn judge(&self, peer: SocketAddr) -> Result<PortRule, RuleName> {
-        let rule = self.judge_address(peer.ip())?;
+    pub fn judge(&self, peer: SocketAddr, terms: Option<&PeerTerms>) -> Result<PortRule, RuleName> {
+        let rule = self.judge_address(peer.ip(), terms)?;
         if self.allows_port(rule, peer) { Ok(rule) } else { Err(self.port_rule_name(rule, peer)) }
     }
 

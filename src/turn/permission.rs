@@ -73,6 +73,12 @@ impl Permissions {
         });
     }
 
+    /// Those that are not over, and until when.
+    pub(super) fn live(&self, now: Millis) -> impl Iterator<Item = (IpAddr, Millis)> {
+        let live = self.entries.iter().filter(move |permission| now < permission.expires);
+        live.map(|permission| (permission.ip.get(), permission.expires))
+    }
+
     /// When the first of them expires.
     pub(super) fn next_expiry(&self) -> Option<Millis> {
         self.entries.iter().map(|permission| permission.expires).min()

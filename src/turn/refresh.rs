@@ -28,7 +28,7 @@ impl Relay {
         let Ok(requested) = request.lifetime() else {
             return self.refuse(request, &authenticated, Refusal::BadRequest, out);
         };
-        self.counters.successes += 1;
+        self.counters.succeed(request.method());
         let release = requested == Some(0);
         let lifetime = self.settings.lifetime(requested);
         let seconds = if release { 0 } else { u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX) };

@@ -5,8 +5,10 @@ use crate::auth::Refused;
 
 /// Why a request was refused, as far as its client is told. The only place where a reason becomes a STUN
 /// error code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
+    /// Another server is to be asked.
+    TryAlternate,
     /// Something is missing or makes no sense.
     BadRequest,
     /// No credentials, or wrong ones.
@@ -38,9 +40,29 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them, by their codes.
+    pub const ALL: [Self; 15] = [
+        Self::TryAlternate,
+        Self::BadRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::UnknownAttribute,
+        Self::AllocationMismatch,
+        Self::StaleNonce,
+        Self::FamilyUnsupported,
+        Self::WrongCredentials,
+        Self::TransportUnsupported,
+        Self::FamilyMismatch,
+        Self::ConnectionExists,
+        Self::ConnectionFailed,
+        Self::QuotaReached,
+        Self::InsufficientCapacity,
+    ];
+
     /// The code in the ERROR-CODE attribute (RFC 8489 §14.8, RFC 8656 §19, RFC 6062 §6.3).
     pub const fn code(self) -> u16 {
         match self {
+            Self::TryAlternate => 300,
             Self::BadRequest => 400,
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
@@ -67,6 +89,7 @@ impl Refusal {
     /// answer longer.
     pub const fn phrase(self) -> &'static str {
         match self {
+            Self::TryAlternate => "Try Alternate",
             Self::BadRequest => "Bad Request",
             Self::Unauthenticated => "Unauthenticated",
             Self::Forbidden => "Forbidden",
@@ -88,10 +111,19 @@ impl Refusal {
 /// Why a request was refused, as operators see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Denial {
+    /// Nothing that an operator has decided: the request itself, or the moment it comes at, is wrong. It is known by
+    /// what the client is told.
+    Request(Refusal),
+    /// Answers to this source are withheld: it has drawn its share of them without logging in.
+    Silenced,
+    /// The server is about to stop and takes no new allocations.
+    Draining,
+    /// Whoever was asked about the user says no.
+    Verdict,
     /// The user name leads to no credential, or to one that is over.
     Credential(Refused),
     /// The password is wrong: no key of this user made the message's integrity.
-    WrongPassword,
+    WrongPassword(Tried),
     /// The client answered the challenge of another realm.
     WrongRealm,
     /// The allocation belongs to another user.
@@ -119,4 +151,65 @@ pub enum Denial {
     OldChannel,
     /// The reservation token is unknown, used or expired.
     TokenUnknown,
+}
+
+/// Against what a wrong password was held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tried {
+    /// The static user of this name.
+    pub user: bool,
+    /// The first so many shared secrets.
+    pub secrets: u16,
+}
+
+impl Denial {
+    /// The reason in a metric's label: the same for all numbers in it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request(_) => "request",
+            Self::Silenced => "silenced",
+            Self::Draining => "draining",
+            Self::Verdict => "verdict",
+            Self::Credential(refused) => refused.name(),
+            Self::WrongPassword(_) => "wrong-password",
+            Self::WrongRealm => "wrong-realm",
+            Self::OtherUser => "other-user",
+            Self::CredentialExpired { .. } => "expired",
+            Self::Peer(_) => "peer",
+            Self::Quota(QuotaError::User) => "user-quota",
+            Self::Quota(QuotaError::Address) => "address-quota",
+            Self::Quota(QuotaError::Total) => "total-quota",
+            Self::NoPort => "no-port",
+            Self::NoFamily => "no-family",
+            Self::Permissions => "permissions",
+            Self::Channels => "channels",
+            Self::Connections => "connections",
+            Self::OldChannel => "old-channel",
+            Self::TokenUnknown => "token-unknown",
+        }
+    }
+
+    /// Whether it is about who the client is, so that it counts as a failed login.
+    pub const fn is_of_login(self) -> bool {
+        match self {
+            Self::Verdict
+            | Self::Credential(_)
+            | Self::WrongPassword(_)
+            | Self::WrongRealm
+            | Self::OtherUser
+            | Self::CredentialExpired { .. } => true,
+            Self::Request(_)
+            | Self::Silenced
+            | Self::Draining
+            | Self::Peer(_)
+            | Self::Quota(_)
+            | Self::NoPort
+            | Self::NoFamily
+            | Self::Permissions
+            | Self::Channels
+            | Self::Connections
+            | Self::OldChannel
+            | Self::TokenUnknown => false,
+        }
+    }
 }

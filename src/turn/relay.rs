@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Family;
+use super::admission::Admission;
 use super::allocation::{Allocation, Bandwidth};
-use super::answer::{Addressee, Sink};
+use super::answer::Sink;
 use super::auth::{Authenticated, Who};
 use super::budget::SourceBudget;
 use super::connection::ConnectionIndex;
@@ -16,6 +17,7 @@ use super::five_tuple::{FiveTuple, is_answerable};
 use super::input::Input;
 use super::nonce::Nonces;
 use super::output::{AllocationId, Output, RelayId};
+use super::pending::Pending;
 use super::quota::Quota;
 use super::refusal::{Denial, Refusal};
 use super::request::{Request, UnknownAttributes};
@@ -58,6 +60,11 @@ pub struct Relay {
     pub(super) transactions: TransactionIds,
     /// What all allocations together may still relay.
     pub(super) bandwidth: Option<Bandwidth>,
+    /// Requests that wait for a decision about their user.
+    pub(super) pending: Pending,
+    pub(super) admission: Admission,
+    /// Clients that were sent elsewhere.
+    pub(super) redirected: usize,
     challenges: SourceBudget,
     bindings: SourceBudget,
 }
@@ -75,6 +82,9 @@ impl Relay {
             counters: Counters::default(),
             transactions: TransactionIds::new(seed),
             bandwidth: settings.bandwidth.map(|rate| Bandwidth::full(rate, Millis(0))),
+            pending: Pending::new(seed.rotate_left(48)),
+            admission: Admission::Open,
+            redirected: 0,
             challenges: SourceBudget::new(settings.challenge_budget, seed.rotate_left(16)),
             bindings: SourceBudget::new(settings.binding_budget, seed.rotate_left(32)),
             settings,
@@ -103,6 +113,7 @@ impl Relay {
             Input::PeerConnected { connection, result } => self.peer_connected(now, connection, result, out),
             Input::PeerAccepted { relay, peer } => self.peer_accepted(now, relay, peer, out),
             Input::PeerGone { connection } => self.peer_gone(connection, out),
+            Input::KeyFound { query, verdict } => self.key_found(now, query, verdict, out),
             Input::ClientGone { client } => self.client_gone(now, client, out),
         }
     }
@@ -129,11 +140,32 @@ impl Relay {
         settings: Arc<Settings>,
         out: &mut impl FnMut(Output<'static, '_>),
     ) {
-        self.bandwidth = settings.bandwidth.map(|rate| Bandwidth::full(rate, now.mono));
+        if self.settings.bandwidth != settings.bandwidth {
+            self.bandwidth = settings.bandwidth.map(|rate| Bandwidth::full(rate, now.mono));
+        }
         self.nonces.set_lifetime(settings.nonce_lifetime);
         self.settings = settings;
         for id in self.table.ids() {
             self.rejudge(now.mono, id, out);
+        }
+    }
+
+    /// Takes other credentials into use. Allocations of static users that are not known any more, or have another
+    /// password, end now; under a shared secret an allocation lives on until its credential expires, so that a secret can
+    /// be rotated while people talk.
+    pub fn set_authenticator(
+        &mut self,
+        now: Now,
+        authenticator: Arc<Authenticator>,
+        out: &mut impl FnMut(Output<'static, '_>),
+    ) {
+        self.authenticator = authenticator;
+        for id in self.table.ids() {
+            let Some(allocation) = self.table.get(id) else { continue };
+            let is_static = allocation.credential_expires.is_none() && allocation.terms.is_none();
+            if is_static && !self.authenticator.knows_key(allocation.user.name(), &allocation.key) {
+                self.end(now.mono, id, EndReason::Revoked, out);
+            }
         }
     }
 
@@ -179,18 +211,12 @@ impl Relay {
         let Ok(message) = Message::parse(bytes) else {
             return self.counters.drop_one(DropReason::Malformed);
         };
-        let request = Request { addressee: Addressee::of(client, &message), message };
+        let request = Request::new(client, message);
         let header = message.header();
         match (header.class, header.method) {
-            (Class::Request, Method::BINDING) => self.binding(now, &request, out),
+            (Class::Request, _) => self.request(now, &request, out),
             // Only Binding is older than the magic cookie.
             _ if header.is_classic() => self.counters.drop_one(DropReason::Malformed),
-            (Class::Request, Method::ALLOCATE) => self.allocate(now, &request, out),
-            (Class::Request, Method::REFRESH) => self.refresh(now, &request, out),
-            (Class::Request, Method::CREATE_PERMISSION) => self.create_permission(now, &request, out),
-            (Class::Request, Method::CHANNEL_BIND) => self.channel_bind(now, &request, out),
-            (Class::Request, Method::CONNECT) => self.connect(now, &request, out),
-            (Class::Request, Method::CONNECTION_BIND) => self.connection_bind(now, &request, out),
             (Class::Indication, Method::SEND) => self.send_indication(now, &request, out),
             // It has refreshed the NAT's binding, which is all it is for (RFC 8489 §6.3.2).
             (Class::Indication, Method::BINDING) => {}
@@ -198,9 +224,25 @@ impl Relay {
         }
     }
 
+    pub(super) fn request(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
+        match request.method() {
+            Method::BINDING => self.binding(now, request, out),
+            // Only Binding is older than the magic cookie.
+            _ if request.addressee.header.is_classic() => self.counters.drop_one(DropReason::Malformed),
+            Method::ALLOCATE => self.allocate(now, request, out),
+            Method::REFRESH => self.refresh(now, request, out),
+            Method::CREATE_PERMISSION => self.create_permission(now, request, out),
+            Method::CHANNEL_BIND => self.channel_bind(now, request, out),
+            Method::CONNECT => self.connect(now, request, out),
+            Method::CONNECTION_BIND => self.connection_bind(now, request, out),
+            _ => self.counters.drop_one(DropReason::UnknownMethod),
+        }
+    }
+
     /// A connection is closed. Nobody can speak for its allocation again, and its 5-tuple may be somebody else's in the
     /// next moment, so the allocation ends now and not with its lifetime (RFC 8656 §3.2: it is its 5-tuple's).
     fn client_gone(&mut self, now: Now, client: FiveTuple, out: Sink<'_, '_>) {
+        self.pending.forget(client);
         if self.data_client_gone(client, out) {
             return;
         }
@@ -251,18 +293,6 @@ impl Relay {
         }
     }
 
-    /// Refuses a request of an authenticated client.
-    pub(super) fn refuse(
-        &mut self,
-        request: &Request<'_>,
-        authenticated: &Authenticated,
-        refusal: Refusal,
-        out: Sink<'_, '_>,
-    ) {
-        self.counters.refusals += 1;
-        request.addressee.refuse(refusal, authenticated.proof(), out, |writer| writer);
-    }
-
     /// Answers 420 where something must be understood that is not (RFC 8489 §6.3.1); says whether it did.
     pub(super) fn refuse_unknown_attributes(
         &mut self,
@@ -280,7 +310,8 @@ impl Relay {
         if unknown.list().is_empty() {
             return false;
         }
-        self.counters.refusals += 1;
+        let denial = Denial::Request(Refusal::UnknownAttribute);
+        self.note_refusal(request, authenticated, Refusal::UnknownAttribute, denial, None, out);
         request.addressee.refuse(Refusal::UnknownAttribute, authenticated.proof(), out, |writer| {
             writer.unknown_attributes(unknown.list())
         });
@@ -362,12 +393,14 @@ impl Relay {
         let Some(allocation) = self.table.get(id) else { return };
         allocation.permissions.rejudge(|ip, ports| (Family::of(ip) != family).then_some(ports));
         let client = allocation.client;
+        self.counters.close(client.listener().transport(), family);
         let gone = |channel, peer| out(Output::ChannelDown { relay, client, channel, peer });
         allocation.channels.retain(|peer| Family::of(peer.ip()) != family, gone);
         out(Output::CloseRelay { relay });
         if allocation.relays.is_empty()
             && let Some(ended) = self.forget(id)
         {
+            self.counters.end(reason, now.since(ended.began));
             out(Output::Event(Event::Ended {
                 allocation: id,
                 client,
@@ -382,7 +415,7 @@ impl Relay {
     }
 
     /// Ends an allocation with all it has.
-    fn end(&mut self, now: Millis, id: AllocationId, reason: EndReason, out: Sink<'_, '_>) {
+    pub(super) fn end(&mut self, now: Millis, id: AllocationId, reason: EndReason, out: Sink<'_, '_>) {
         for family in [Family::V4, Family::V6] {
             self.close_relay(now, id, family, reason, out);
         }
@@ -410,12 +443,13 @@ impl Relay {
         self.rejudge_connections(id, out);
         let policy = &self.settings.peers;
         let Some(allocation) = self.table.get(id) else { return };
-        let rate = self.settings.bandwidth_per_allocation;
-        allocation.bandwidth = rate.map(|rate| Box::new(Bandwidth::full(rate, now)));
-        allocation.permissions.rejudge(|ip, _| policy.judge_address(ip).ok());
+        allocation.limit(self.settings.bandwidth_per_allocation, now);
+        let terms = allocation.terms.clone();
+        let terms = terms.as_deref().and_then(|terms| terms.peers.as_ref());
+        allocation.permissions.rejudge(|ip, _| policy.judge_address(ip, terms).ok());
         let client = allocation.client;
         allocation.channels.retain(
-            |peer| policy.judge(peer).is_ok(),
+            |peer| policy.judge(peer, terms).is_ok(),
             |channel, peer| {
                 let relay = RelayId { allocation: id, family: Family::of(peer.ip()) };
                 out(Output::ChannelDown { relay, client, channel, peer });

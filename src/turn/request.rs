@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use super::Family;
 use super::answer::Addressee;
+use super::five_tuple::FiveTuple;
 use super::output::ReservationToken;
+use super::verdict::Verdict;
 use crate::auth::name;
 use crate::wire::{AttributeType, Message, Method, decode_xor_address};
 
@@ -13,6 +15,8 @@ use crate::wire::{AttributeType, Message, Method, decode_xor_address};
 pub(super) struct Request<'m> {
     pub(super) addressee: Addressee,
     pub(super) message: Message<'m>,
+    /// What was decided about its user, if it has waited for that.
+    pub(super) verdict: Option<&'m Verdict>,
 }
 
 /// An attribute was there, but its value is not one.
@@ -30,6 +34,19 @@ pub(super) enum FamilyAttribute {
 }
 
 impl<'m> Request<'m> {
+    pub(super) fn new(client: FiveTuple, message: Message<'m>) -> Self {
+        Self { addressee: Addressee::of(client, &message), message, verdict: None }
+    }
+
+    /// The same with what was decided about its user.
+    pub(super) fn under(self, verdict: &'m Verdict) -> Self {
+        Self { verdict: Some(verdict), ..self }
+    }
+
+    pub(super) fn method(&self) -> Method {
+        self.addressee.header.method
+    }
+
     /// The values of all visible attributes of a type.
     pub(super) fn values(&self, kind: AttributeType) -> impl Iterator<Item = &'m [u8]> {
         self.message

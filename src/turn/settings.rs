@@ -22,6 +22,8 @@ pub struct Settings {
     pub channels: ChannelRange,
     /// What an expired credential still allows.
     pub expiry: CredentialExpiry,
+    /// Whether somebody outside is asked about users ([`super::Output::FindKey`]).
+    pub asks: bool,
     /// Whether the driver can set the DF bit.
     pub dont_fragment: bool,
     /// How many allocations there may be.
@@ -58,6 +60,7 @@ impl Default for Settings {
             nonce_lifetime: Duration::from_secs(600),
             channels: ChannelRange::Rfc8656,
             expiry: CredentialExpiry::Strict,
+            asks: false,
             dont_fragment: true,
             allocations: AllocationLimits { per_user: u32::MAX, per_address: u32::MAX, total: u32::MAX },
             permissions_per_allocation: 100,

@@ -93,6 +93,22 @@ impl Allocations {
         self.slots.iter().enumerate().filter_map(named).collect()
     }
 
+    /// What is in up to `places` places from one on, and the place behind them if there is one.
+    pub(super) fn part(
+        &self,
+        from: u32,
+        places: u32,
+    ) -> (impl Iterator<Item = (AllocationId, &Allocation)>, Option<u32>) {
+        let from = (from as usize).min(self.slots.len());
+        let to = from.saturating_add(places as usize).min(self.slots.len());
+        let next = if to < self.slots.len() { u32::try_from(to).ok() } else { None };
+        let found = (from..to).zip(&self.slots[from..to]).filter_map(|(index, slot)| {
+            let (index, slot) = (u32::try_from(index).ok()?, slot.as_ref()?);
+            Some((AllocationId { index, generation: slot.generation }, &*slot.allocation))
+        });
+        (found, next)
+    }
+
     /// A crowd that has left leaves its room behind.
     fn give_back(&mut self) {
         self.slots = Vec::new();
@@ -103,7 +119,7 @@ impl Allocations {
 
 #[cfg(test)]
 mod tests {
-    use super::super::allocation::{Relays, UserName};
+    use super::super::allocation::{Heard, Relays, UserName};
     use super::super::channel::Channels;
     use super::super::event::Traffic;
     use super::super::five_tuple::ListenerId;
@@ -129,7 +145,9 @@ mod tests {
             channels: Channels::default(),
             connections: None,
             traffic: Traffic::default(),
+            heard: Heard { up: Millis(0), down: Millis(0) },
             bandwidth: None,
+            terms: None,
             wake: Millis(0),
         })
     }

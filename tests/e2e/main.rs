@@ -31,6 +31,7 @@ mod certificates;
 mod exit_codes;
 mod fallback;
 mod first_minute;
+mod healthcheck;
 mod hold;
 #[path = "../interop/mod.rs"]
 mod interop;
@@ -46,4 +47,6 @@ mod stream_ends;
 mod stream_framing;
 mod stream_limits;
 mod stream_tls;
+mod systemd;
 mod tcp_relay;
+mod units;

@@ -188,9 +188,20 @@ impl Rig {
 
     /// Ends everything.
     pub(crate) fn stop(&mut self) -> &Outs {
-        let mut outs = Outs::default();
-        self.relay.stop(self.now(), &mut |output| outs.take(output, &self.sockets));
-        self.close(outs)
+        self.operate(|relay, now, mut out| relay.stop(now, &mut out));
+        &self.last
+    }
+
+    /// Does what an operator can do.
+    pub(crate) fn operate<T>(
+        &mut self,
+        act: impl FnOnce(&mut Relay, Now, &mut dyn FnMut(Output<'static, '_>)) -> T,
+    ) -> T {
+        let (now, mut outs) = (self.now(), Outs::default());
+        let Self { relay, sockets, .. } = self;
+        let done = act(relay, now, &mut |output| outs.take(output, sockets));
+        self.close(outs);
+        done
     }
 
     /// Does a request with credentials: answers the challenges of 401 and 438, and checks that every answer to an

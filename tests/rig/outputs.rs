@@ -3,26 +3,57 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use turnbridge::turn::{ConnectionId, Denial, EndReason, Event, FiveTuple, Output, Traffic};
+use turnbridge::turn::{ConnectionId, Denial, EndReason, Event, FiveTuple, Output, QueryId, Traffic};
 use turnbridge::wire::Method;
 
 use super::{Answer, Sockets};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Out {
-    ToClient { client: FiveTuple, bytes: Vec<u8> },
+    ToClient {
+        client: FiveTuple,
+        bytes: Vec<u8>,
+    },
     CloseClient(FiveTuple),
-    ConnectPeer { connection: ConnectionId, from: SocketAddr, peer: SocketAddr },
+    ConnectPeer {
+        connection: ConnectionId,
+        from: SocketAddr,
+        peer: SocketAddr,
+    },
     KeepPeer(ConnectionId),
     ClosePeer(ConnectionId),
-    Splice { client: FiveTuple, connection: ConnectionId },
-    HandOver { client: FiveTuple, worker: u16 },
-    ToPeer { from: SocketAddr, peer: SocketAddr, bytes: Vec<u8>, dont_fragment: bool },
+    Splice {
+        client: FiveTuple,
+        connection: ConnectionId,
+    },
+    HandOver {
+        client: FiveTuple,
+        worker: u16,
+    },
+    ToPeer {
+        from: SocketAddr,
+        peer: SocketAddr,
+        bytes: Vec<u8>,
+        dont_fragment: bool,
+    },
     Opened(SocketAddr),
     Closed(SocketAddr),
-    ChannelUp { from: SocketAddr, channel: u16, peer: SocketAddr },
-    ChannelDown { channel: u16, peer: SocketAddr },
+    ChannelUp {
+        from: SocketAddr,
+        channel: u16,
+        peer: SocketAddr,
+    },
+    ChannelDown {
+        channel: u16,
+        peer: SocketAddr,
+    },
+    FindKey {
+        query: QueryId,
+        user: String,
+    },
     Told(Told),
+    /// Told of a request that is refused for its own fault, or in silence: nobody is to act on it.
+    Noted(Denial),
 }
 
 /// An event.
@@ -62,6 +93,11 @@ impl Outs {
                 Out::ChannelUp { from: sockets.address(relay), channel: channel.get(), peer }
             }
             Output::ChannelDown { channel, peer, .. } => Out::ChannelDown { channel: channel.get(), peer },
+            Output::FindKey { query, user, .. } => Out::FindKey { query, user: user.into() },
+            Output::Event(Event::Refused {
+                denial: denial @ (Denial::Request(_) | Denial::Silenced),
+                ..
+            }) => Out::Noted(denial),
             Output::Event(event) => Out::Told(Told::from(event)),
         });
     }
@@ -76,7 +112,9 @@ impl Outs {
 
     /// The one datagram to a client, and nothing to anybody else.
     pub(crate) fn only_to_client(&self) -> Vec<u8> {
-        let [Out::ToClient { bytes, .. }] = &self.0[..] else { panic!("not one for a client: {self:?}") };
+        let [Out::ToClient { bytes, .. }] = &self.acts()[..] else {
+            panic!("not one for a client: {self:?}")
+        };
         bytes.clone()
     }
 
@@ -87,7 +125,7 @@ impl Outs {
 
     /// Payload and destination of the one datagram to a peer, and nothing to anybody else.
     pub(crate) fn only_to_peer(&self) -> (SocketAddr, SocketAddr, Vec<u8>) {
-        let [Out::ToPeer { from, peer, bytes, .. }] = &self.0[..] else {
+        let [Out::ToPeer { from, peer, bytes, .. }] = &self.acts()[..] else {
             panic!("not one for a peer: {self:?}")
         };
         (*from, *peer, bytes.clone())
@@ -95,8 +133,20 @@ impl Outs {
 
     /// Whether the one datagram to a peer asks for the DF bit.
     pub(crate) fn dont_fragment(&self) -> bool {
-        let [Out::ToPeer { dont_fragment, .. }] = &self.0[..] else { panic!("not one for a peer: {self:?}") };
+        let [Out::ToPeer { dont_fragment, .. }] = &self.acts()[..] else {
+            panic!("not one for a peer: {self:?}")
+        };
         *dont_fragment
+    }
+
+    /// All but what is only noted.
+    fn acts(&self) -> Vec<&Out> {
+        self.0.iter().filter(|out| !matches!(out, Out::Noted(_))).collect()
+    }
+
+    /// What is noted of a refusal for the request's own fault.
+    pub(crate) fn noted(&self) -> Option<Denial> {
+        self.0.iter().find_map(|out| if let Out::Noted(denial) = out { Some(*denial) } else { None })
     }
 
     /// Whether no datagram leaves the server.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use turnbridge::auth::name::BadName;
 use turnbridge::auth::users::User;
 use turnbridge::auth::{Key, PasswordAlgorithm, Refused, Secret};
-use turnbridge::turn::{Denial, FiveTuple, Rate, WRONG_PASSWORD_COST};
+use turnbridge::turn::{Denial, FiveTuple, Rate, Tried, WRONG_PASSWORD_COST};
 use turnbridge::wire::{AttributeType, Class, Integrity, Message, Method};
 
 use crate::rig::*;
@@ -19,6 +19,8 @@ const CHALLENGE: [AttributeType; 4] = [
     AttributeType::NONCE,
     AttributeType::PASSWORD_ALGORITHMS,
 ];
+/// What a wrong password of a static user was held against.
+const USER: Tried = Tried { user: true, secrets: 0 };
 /// SHA-256 before MD5 (RFC 8489 §18.5).
 const BOTH: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
 
@@ -368,7 +370,7 @@ fn integrity_of_another_length_proves_nothing() {
             let attributes = [&[udp()], &alice.credentials()[..], &[raw(kind, &vec![7; length])]].concat();
             let request = alice.unsigned(Method::ALLOCATE, &attributes);
             assert_challenge(&rig.ask(&alice, &request), 401);
-            assert_eq!(rig.last.denial(), Some(Denial::WrongPassword), "{length} of {right}");
+            assert_eq!(rig.last.denial(), Some(Denial::WrongPassword(USER)), "{length} of {right}");
         }
     }
 }
@@ -379,11 +381,11 @@ fn integrity_of_another_length_proves_nothing() {
 fn wrong_credentials_are_challenged_again_and_told_apart_for_operators_only() {
     let unknown = Denial::Credential(Refused::UnknownUser);
     let cases = [
-        ("alice", "wonderlan", Denial::WrongPassword),
-        ("alice", "", Denial::WrongPassword),
+        ("alice", "wonderlan", Denial::WrongPassword(USER)),
+        ("alice", "", Denial::WrongPassword(USER)),
         ("alicia", "wonderland", unknown),
         ("ALICE", "wonderland", unknown),
-        ("bob", "wonderland", Denial::WrongPassword),
+        ("bob", "wonderland", Denial::WrongPassword(USER)),
     ];
     for (user, password, denial) in cases {
         for scheme in Scheme::ALL {
@@ -618,7 +620,7 @@ fn a16_wrong_passwords_end_in_silence() {
     for _ in 0..1000 {
         let request = thief.signed(Method::ALLOCATE, &[udp()]);
         answered += u64::from(!rig.send(&thief, &request).is_silent());
-        assert_eq!(rig.last.denial(), Some(Denial::WrongPassword), "operators see all of them");
+        assert_eq!(rig.last.denial(), Some(Denial::WrongPassword(USER)), "operators see all of them");
     }
     assert_eq!(answered, (budget.burst - 1) / WRONG_PASSWORD_COST);
     assert_eq!(rig.relay.counters().suppressed, 1000 - answered);

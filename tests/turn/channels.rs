@@ -226,7 +226,7 @@ fn channels_are_limited() {
     let mut alice = Client::alice("192.0.2.1:1000");
     rig.allocate(&mut alice, &[]);
     let codes = ["9.9.9.1:1", "9.9.9.1:2", "9.9.9.2:1", "9.9.9.2:2"].map(|peer| {
-        let number = 0x4000 + u16::try_from(rig.relay.counters().successes).unwrap();
+        let number = 0x4000 + u16::try_from(rig.relay.counters().successes()).unwrap();
         bind(&mut rig, &mut alice, number, peer)
     });
     assert_eq!(codes, [0, 0, 0, 508]);

@@ -6,6 +6,7 @@
 #[path = "../rig/mod.rs"]
 mod rig;
 
+mod admission;
 mod allocate;
 mod authentication;
 mod binding;
@@ -17,6 +18,7 @@ mod expiry;
 mod icmp;
 mod limits;
 mod nat_discovery;
+mod operators;
 mod peers;
 mod permissions;
 mod refresh;
@@ -28,3 +30,4 @@ mod tcp_bind;
 mod tcp_connect;
 mod tcp_ends;
 mod tcp_passage;
+mod verdicts;

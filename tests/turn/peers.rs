@@ -18,7 +18,7 @@ fn rig(change: impl FnOnce(&mut PeerRules)) -> (Rig, Client, [SocketAddr; 2]) {
 /// What became of each way to a peer: CreatePermission, ChannelBind, and a Send indication after them.
 fn ways(rig: &mut Rig, alice: &mut Client, peer: SocketAddr) -> (u16, u16, bool) {
     let permission = rig.call(alice, Method::CREATE_PERMISSION, &[xor_peer(peer)]).code();
-    let number = 0x4000 + u16::try_from(rig.relay.counters().successes % 0x1000).unwrap();
+    let number = 0x4000 + u16::try_from(rig.relay.counters().successes() % 0x1000).unwrap();
     let bound = rig.call(alice, Method::CHANNEL_BIND, &[channel(number), xor_peer(peer)]).code();
     let send = alice.indication(Method::SEND, &[xor_peer(peer), data(b"x")]);
     let sent = !rig.send(alice, &send).is_silent();

@@ -61,7 +61,7 @@ fn judge(config: &Config, username: &str, password: &str, now: u64) -> Verdict {
         Err(refused @ (Refused::Expired { .. } | Refused::TooFarAhead { .. })) => {
             format!("{refused}; {}", even_so(config, &authenticator, username, password))
         }
-        Err(refused @ Refused::NotAUserName(_)) => refused.to_string(),
+        Err(refused @ (Refused::NotAUserName(_) | Refused::Revoked)) => refused.to_string(),
     };
     Verdict { good: false, text: format!("refused: {verdict}{}", milliseconds(config, username, now)) }
 }

@@ -71,7 +71,7 @@ pub(super) fn check_url(written: &str, key: &str, findings: &mut Findings<'_>) -
 }
 
 /// A path, where there is one.
-pub(super) fn optional(written: &Path, key: &str, findings: &Findings<'_>) -> Option<PathBuf> {
+pub(super) fn optional(written: &Path, key: &str, findings: &mut Findings<'_>) -> Option<PathBuf> {
     (!written.as_os_str().is_empty()).then(|| findings.beside_the_file(written, key))
 }
 

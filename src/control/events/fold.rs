@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::record::{Reason, Record};
+use super::record::{Reason, Record, matters};
 use super::tls::Trouble;
-use crate::auth::Refused;
+use crate::control::explain::kind;
 use crate::turn::Denial;
 
 /// How long a reason stays folded after its first line.
@@ -47,18 +47,19 @@ enum Cause {
 impl Folder {
     /// Whether a record gets a line now; refusals of a kind that their source had before are counted instead.
     pub(super) fn admits(&mut self, record: &Record, now: Instant) -> bool {
-        let (client, kind, cause) = match record {
+        let (source, kind, cause) = match record {
             Record::Began { .. } | Record::Ended { .. } => return true,
-            Record::Refused { client, denial, .. } => {
-                (client, Kind::Refused(kind(*denial)), Cause::Refused(*denial))
-            }
             // These are for whoever looks closely, and take no room that others need.
+            Record::Refused { denial, .. } if !matters(*denial) => return true,
+            Record::Refused { client, denial, .. } => {
+                (client.client().ip(), Kind::Refused(kind(*denial)), Cause::Refused(*denial))
+            }
             Record::Tls { trouble, .. } if !trouble.matters => return true,
             Record::Tls { client, trouble, .. } => {
-                (client, Kind::Tls(trouble.alert), Cause::Tls(trouble.clone()))
+                (client.ip(), Kind::Tls(trouble.alert), Cause::Tls(trouble.clone()))
             }
         };
-        let key = (client.ip(), kind);
+        let key = (source, kind);
         if let Some(fold) = self.open.get_mut(&key) {
             fold.repeats += 1;
             fold.last = cause;
@@ -116,56 +117,42 @@ impl Fold {
     }
 }
 
-/// The reason without the numbers that differ each time.
-fn kind(denial: Denial) -> Denial {
-    match denial {
-        Denial::CredentialExpired { .. } => Denial::CredentialExpired { ago_s: 0 },
-        Denial::Credential(Refused::Expired { .. }) => Denial::Credential(Refused::Expired { ago_s: 0 }),
-        Denial::Credential(Refused::TooFarAhead { max_s, .. }) => {
-            Denial::Credential(Refused::TooFarAhead { ahead_s: 0, max_s })
-        }
-        Denial::Credential(Refused::UnknownUser | Refused::NotAUserName(_))
-        | Denial::WrongPassword
-        | Denial::WrongRealm
-        | Denial::OtherUser
-        | Denial::Peer(_)
-        | Denial::Quota(_)
-        | Denial::NoPort
-        | Denial::NoFamily
-        | Denial::Permissions
-        | Denial::Channels
-        | Denial::Connections
-        | Denial::OldChannel
-        | Denial::TokenUnknown => denial,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Refused;
     use crate::net::tls::TlsFailure;
     use crate::net::worker::Report;
-    use crate::turn::QuotaError;
+    use crate::turn::{FiveTuple, ListenerId, QuotaError, Tried};
     use crate::wire::Method;
     use rustls::AlertDescription;
 
     fn refused(client: &str, denial: Denial) -> Record {
-        let client = client.parse().unwrap();
-        Record::Refused { client, user: None, method: Method::ALLOCATE, denial, peer: None }
+        let client = FiveTuple::new(client.parse().unwrap(), ListenerId(0));
+        let (user, words, peer) = (None, None, None);
+        Record::Refused { client, user, method: Method::ALLOCATE, denial, words, peer }
     }
 
     #[test]
     fn a_source_gets_one_line_per_reason_and_minute() {
         let mut folder = Folder::default();
         let start = Instant::now();
-        assert!(folder.admits(&refused("192.0.2.1:1", Denial::WrongPassword), start));
-        assert!(!folder.admits(&refused("192.0.2.1:2", Denial::WrongPassword), start), "same source");
+        assert!(folder.admits(&refused("192.0.2.1:1", Denial::WrongPassword(Tried::default())), start));
+        assert!(
+            !folder.admits(&refused("192.0.2.1:2", Denial::WrongPassword(Tried::default())), start),
+            "same source"
+        );
         assert!(folder.admits(&refused("192.0.2.1:2", Denial::NoPort), start), "other reason");
-        assert!(folder.admits(&refused("192.0.2.2:1", Denial::WrongPassword), start), "other source");
+        assert!(
+            folder.admits(&refused("192.0.2.2:1", Denial::WrongPassword(Tried::default())), start),
+            "other source"
+        );
         folder.close_due(start + WINDOW / 2);
-        assert!(!folder.admits(&refused("192.0.2.1:1", Denial::WrongPassword), start));
+        assert!(!folder.admits(&refused("192.0.2.1:1", Denial::WrongPassword(Tried::default())), start));
         folder.close_due(start + WINDOW);
-        assert!(folder.admits(&refused("192.0.2.1:1", Denial::WrongPassword), start + WINDOW));
+        assert!(
+            folder.admits(&refused("192.0.2.1:1", Denial::WrongPassword(Tried::default())), start + WINDOW)
+        );
     }
 
     #[test]
@@ -201,7 +188,7 @@ mod tests {
         let failed = |client: &str, failure| {
             let report =
                 Report::Tls { client: client.parse().unwrap(), sni: Some("turn.example.org"), failure };
-            Record::of(report)
+            Record::of(report).unwrap()
         };
         let alert = |alert| rustls::Error::AlertReceived(alert);
         let (unknown_ca, expired) =
@@ -229,7 +216,7 @@ mod tests {
         let now = Instant::now();
         for source in 0..10_000_u32 {
             let [_, _, a, b] = source.to_be_bytes();
-            folder.admits(&refused(&format!("10.0.{a}.{b}:1"), Denial::WrongPassword), now);
+            folder.admits(&refused(&format!("10.0.{a}.{b}:1"), Denial::WrongPassword(Tried::default())), now);
         }
         assert_eq!(folder.open.len(), SOURCES);
         assert_eq!(folder.unlisted, 10_000 - SOURCES as u64);

@@ -4,33 +4,43 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::tls::Trouble;
+use crate::auth::rest::{RestName, Separator};
+use crate::control::explain::{Decision, What};
+use crate::control::sessions::SessionId;
 use crate::net::worker::Report;
-use crate::turn::{Denial, EndReason, Event, QuotaError, Traffic};
+use crate::turn::{
+    AllocationId, Denial, EndReason, Event, FiveTuple, QuotaError, Traffic, Transport, method_name,
+};
 use crate::wire::Method;
 
 /// A [`Report`] with everything in it owned.
 #[derive(Debug)]
 pub(super) enum Record {
     Began {
-        client: SocketAddr,
+        allocation: AllocationId,
+        client: FiveTuple,
         user: Box<str>,
+        user_id: Box<str>,
         relay: SocketAddr,
         additional: Option<SocketAddr>,
         lifetime: Duration,
     },
     Ended {
-        client: SocketAddr,
+        allocation: AllocationId,
+        client: FiveTuple,
         user: Box<str>,
+        user_id: Box<str>,
         relay: SocketAddr,
         reason: EndReason,
         age: Duration,
         traffic: Traffic,
     },
     Refused {
-        client: SocketAddr,
+        client: FiveTuple,
         user: Option<Box<str>>,
         method: Method,
         denial: Denial,
+        words: Option<Box<str>>,
         peer: Option<SocketAddr>,
     },
     Tls {
@@ -41,25 +51,61 @@ pub(super) enum Record {
 }
 
 impl Record {
-    pub(super) fn of(report: Report<'_>) -> Self {
+    /// `None` for what is not for the log.
+    pub(super) fn of(report: Report<'_>) -> Option<Self> {
         match report {
-            Report::Core(event) => Self::of_event(event),
+            Report::Core(event) => Some(Self::of_event(event)),
             Report::Tls { client, sni, failure } => {
-                Self::Tls { client, sni: sni.map(Into::into), trouble: Trouble::of(failure) }
+                Some(Self::Tls { client, sni: sni.map(Into::into), trouble: Trouble::of(failure) })
             }
+            Report::FindKey { .. } => None,
         }
     }
 
     fn of_event(event: Event<'_>) -> Self {
         match event {
-            Event::Began { allocation: _, client, user, user_id: _, relay, additional, lifetime } => {
-                Self::Began { client: client.client(), user: user.into(), relay, additional, lifetime }
+            Event::Began { allocation, client, user, user_id, relay, additional, lifetime } => {
+                let (user, user_id) = (user.into(), user_id.into());
+                Self::Began { allocation, client, user, user_id, relay, additional, lifetime }
             }
-            Event::Ended { allocation: _, client, user, user_id: _, relay, reason, age, traffic } => {
-                Self::Ended { client: client.client(), user: user.into(), relay, reason, age, traffic }
+            Event::Ended { allocation, client, user, user_id, relay, reason, age, traffic } => {
+                let (user, user_id) = (user.into(), user_id.into());
+                Self::Ended { allocation, client, user, user_id, relay, reason, age, traffic }
             }
-            Event::Refused { client, user, method, denial, peer } => {
-                Self::Refused { client: client.client(), user: user.map(Into::into), method, denial, peer }
+            Event::Refused { client, user, method, denial, words, peer } => {
+                let (user, words) = (user.map(Into::into), words.map(Into::into));
+                Self::Refused { client, user, method, denial, words, peer }
+            }
+        }
+    }
+
+    /// The same for whoever asks later.
+    pub(super) fn decision(&self, worker: u16, now: u64) -> Decision {
+        let session = |allocation: &AllocationId| SessionId { worker, allocation: *allocation };
+        let of_client = |client: &FiveTuple, user, what| {
+            Decision::new(client.client(), client.listener().transport().name(), user, what, now)
+        };
+        let named = |user: &str, id: &str| Some((user.into(), id.into()));
+        match self {
+            Self::Began { allocation, client, user, user_id, relay, additional, .. } => {
+                let (relay, additional) = (*relay, *additional);
+                let what = What::Began { session: session(allocation), relay, additional };
+                of_client(client, named(user, user_id), what)
+            }
+            Self::Ended { allocation, client, user, user_id, reason, age, traffic, .. } => {
+                let (reason, age, traffic) = (*reason, *age, *traffic);
+                let what = What::Ended { session: session(allocation), reason, age, traffic };
+                of_client(client, named(user, user_id), what)
+            }
+            Self::Refused { client, user, method, denial, words, peer } => {
+                let user = user.as_deref().and_then(|user| named(user, stable(user)));
+                let what =
+                    What::Refused { method: *method, denial: *denial, words: words.clone(), peer: *peer };
+                of_client(client, user, what)
+            }
+            Self::Tls { client, sni, trouble: Trouble { alert, reason, .. } } => {
+                let what = What::Tls { sni: sni.clone(), alert, reason: reason.clone() };
+                Decision::new(*client, Transport::Tls.name(), None, what, now)
             }
         }
     }
@@ -67,16 +113,18 @@ impl Record {
     /// Writes the line. One at `info` per allocation, when it ends; its beginning is `debug`.
     pub(super) fn log(&self) {
         match self {
-            Self::Began { client, user, relay, additional, lifetime } => tracing::debug!(
-                %client,
+            Self::Began { client, user, relay, additional, lifetime, .. } => tracing::debug!(
+                client = %client.client(),
+                transport = client.listener().transport().name(),
                 %user,
                 %relay,
                 additional = additional.map(tracing::field::display),
                 lifetime_s = lifetime.as_secs(),
                 "allocation created"
             ),
-            Self::Ended { client, user, relay, reason, age, traffic } => tracing::info!(
-                %client,
+            Self::Ended { client, user, relay, reason, age, traffic, .. } => tracing::info!(
+                client = %client.client(),
+                transport = client.listener().transport().name(),
                 %user,
                 %relay,
                 reason = reason.name(),
@@ -89,11 +137,19 @@ impl Record {
                 down_dropped = traffic.down.dropped,
                 "allocation ended"
             ),
-            Self::Refused { client, user, method, denial, peer } => tracing::info!(
-                %client,
+            Self::Refused { client, user, method, denial, .. } if !matters(*denial) => tracing::debug!(
+                client = %client.client(),
                 user = user.as_deref(),
                 method = method_name(*method),
                 reason = %Reason(denial),
+                "request refused"
+            ),
+            Self::Refused { client, user, method, denial, words, peer } => tracing::info!(
+                client = %client.client(),
+                user = user.as_deref(),
+                method = method_name(*method),
+                reason = %Reason(denial),
+                words = words.as_deref(),
                 peer = peer.map(tracing::field::display),
                 "request refused"
             ),
@@ -113,8 +169,12 @@ pub(super) struct Reason<'a>(pub(super) &'a Denial);
 impl std::fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
+            Denial::Request(refusal) => f.write_str(refusal.phrase()),
+            Denial::Silenced => f.write_str("answers withheld: too many were drawn without logging in"),
+            Denial::Draining => f.write_str("draining"),
+            Denial::Verdict => f.write_str("refused by the auth webhook"),
             Denial::Credential(refused) => refused.fmt(f),
-            Denial::WrongPassword => f.write_str("wrong password"),
+            Denial::WrongPassword(_) => f.write_str("wrong password"),
             Denial::WrongRealm => f.write_str("wrong realm"),
             Denial::OtherUser => f.write_str("the allocation belongs to another user"),
             Denial::CredentialExpired { ago_s } => write!(f, "expired {ago_s} s ago"),
@@ -135,12 +195,12 @@ impl std::fmt::Display for Reason<'_> {
     }
 }
 
-fn method_name(method: Method) -> &'static str {
-    match method {
-        Method::ALLOCATE => "allocate",
-        Method::REFRESH => "refresh",
-        Method::CREATE_PERMISSION => "create-permission",
-        Method::CHANNEL_BIND => "channel-bind",
-        _ => "other",
-    }
+/// The part of a user name that stays, as far as that can be told of somebody who has not logged in.
+fn stable(user: &str) -> &str {
+    RestName::parse(user, Separator::default()).map_or(user, |name| name.id)
+}
+
+/// Whether a refusal is worth a line of its own: not what happens to every client, or to any stranger.
+pub(super) const fn matters(denial: Denial) -> bool {
+    !matches!(denial, Denial::Request(_) | Denial::Silenced)
 }

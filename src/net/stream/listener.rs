@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use socket2::{SockRef, Socket};
 
 use super::connection::{Origin, Security};
 use super::passage::Fallback;
-use crate::net::listener::ListenError;
+use crate::net::listener::{ListenError, share};
 use crate::net::sys::tcp::{self, Sharing};
 use crate::turn::Transport;
 
@@ -79,27 +80,47 @@ impl StreamListener {
     }
 }
 
-/// Opens the listeners of all workers on all addresses. The kernel divides connections among the workers.
+/// Opens the listeners of all workers on all addresses. The kernel divides connections among the workers. `inherited`
+/// gives the sockets that are open already for an address: workers that have one in common take turns as they are free.
 pub fn open_stream_listeners(
     wanted: &[StreamListen],
     workers: usize,
+    mut inherited: impl FnMut(SocketAddr) -> Vec<OwnedFd>,
 ) -> Result<Vec<Vec<StreamListener>>, ListenError> {
     let mut groups: Vec<Vec<StreamListener>> = (0..workers).map(|_| Vec::new()).collect();
     for listen in wanted {
-        let failed = |error| ListenError::new(transport(listen.security), listen.address, error);
-        // A member of a group could be bound beside those of another program of the same user; this one could not.
-        // Also finds a free port where none is named.
-        let address =
-            local_address(&tcp::bind(listen.address, Sharing::Alone).map_err(failed)?).map_err(failed)?;
-        for group in &mut groups {
-            let socket = tcp::bind(address, Sharing::Group).map_err(failed)?;
-            socket.listen(BACKLOG).map_err(failed)?;
+        let transport = transport(listen.security);
+        let failed = |error| ListenError::new(transport, listen.address, error);
+        let sockets = inherited(listen.address);
+        let (address, opened) = match sockets.is_empty() {
+            true => open_group(listen.address, workers).map_err(failed)?,
+            false => {
+                sockets.iter().try_for_each(tcp::adopt).map_err(failed)?;
+                let shared = share(transport, listen.address, &sockets, workers)?;
+                (listen.address, shared.into_iter().map(Socket::from).collect())
+            }
+        };
+        for (group, socket) in groups.iter_mut().zip(opened) {
             let socket = TcpListener::from_std(socket.into());
             let listen = StreamListen { address, ..listen.clone() };
             group.push(StreamListener { socket, listen, queued: false, starved: false });
         }
     }
     Ok(groups)
+}
+
+/// Opens a socket for each worker, and says where.
+fn open_group(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<Socket>)> {
+    // A member of a group could be bound beside those of another program of the same user; this one could not.
+    // Also finds a free port where none is named.
+    let address = local_address(&tcp::bind(address, Sharing::Alone)?)?;
+    let open = |_| {
+        let socket = tcp::bind(address, Sharing::Group)?;
+        socket.listen(BACKLOG)?;
+        Ok(socket)
+    };
+    let opened: io::Result<_> = (0..workers).map(open).collect();
+    Ok((address, opened?))
 }
 
 fn local_address(socket: &Socket) -> io::Result<SocketAddr> {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -34,6 +35,11 @@ pub(crate) fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> 
     }
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Makes a listening socket that somebody else has opened like those of [`bind`].
+pub(crate) fn adopt(socket: &OwnedFd) -> io::Result<()> {
+    SockRef::from(socket).set_nonblocking(true)
 }
 
 /// Media cannot wait for the next packet to fill a segment, and a dead end must be noticed. Sent data may stay

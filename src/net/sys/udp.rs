@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::imp;
 use crate::turn::Family;
@@ -44,6 +44,20 @@ pub fn open(address: SocketAddr, role: Role, buffers: BufferSizes) -> io::Result
         Role::Alone => {}
         Role::Relay => imp::enable_error_queue(socket.as_fd(), family)?,
     }
+    set_up(&socket, family, buffers)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Makes a socket that somebody else has opened and bound like those of [`open`].
+pub(crate) fn prepare(socket: &OwnedFd, buffers: BufferSizes) -> io::Result<()> {
+    let family = Family::of(local_address(socket)?.ip());
+    let socket = SockRef::from(socket);
+    socket.set_nonblocking(true)?;
+    set_up(&socket, family, buffers)
+}
+
+fn set_up(socket: &Socket, family: Family, buffers: BufferSizes) -> io::Result<()> {
     imp::restore_fragmentation(socket.as_fd(), family)?;
     imp::enable_offloads(socket.as_fd());
     if let Some(size) = buffers.receive {
@@ -52,13 +66,12 @@ pub fn open(address: SocketAddr, role: Role, buffers: BufferSizes) -> io::Result
     if let Some(size) = buffers.send {
         socket.set_send_buffer_size(size)?;
     }
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(())
 }
 
 /// The sizes the kernel granted. Linux doubles what it is asked for, to have room for its own records.
 pub fn granted(socket: &OwnedFd) -> io::Result<BufferSizes> {
-    let socket = socket2::SockRef::from(socket);
+    let socket = SockRef::from(socket);
     let halve = if cfg!(target_os = "linux") { 2 } else { 1 };
     Ok(BufferSizes {
         receive: Some(socket.recv_buffer_size()? / halve),
@@ -68,7 +81,7 @@ pub fn granted(socket: &OwnedFd) -> io::Result<BufferSizes> {
 
 /// The address a socket is bound to.
 pub fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
-    let address = socket2::SockRef::from(socket).local_addr()?;
+    let address = SockRef::from(socket).local_addr()?;
     address.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 

@@ -40,13 +40,23 @@ use super::stream::{Arena, Connection, StreamListener, StreamOptions, Streams};
 use super::sys::Slots;
 use super::sys::udp::BufferSizes;
 use super::tls::TlsFailure;
-use crate::turn::{Event, Millis, Now};
+use crate::turn::{Event, FiveTuple, Millis, Now, QueryId};
 
 /// What a worker reports, for logs and accounting.
 #[derive(Clone, Copy, Debug)]
 pub enum Report<'a> {
     /// Its core says so.
     Core(Event<'a>),
+    /// Its core wants somebody outside to be asked about a user; the answer goes to it as
+    /// [`Input::KeyFound`](crate::turn::Input::KeyFound).
+    FindKey {
+        /// How the question is called.
+        query: QueryId,
+        /// Who claims to be the user.
+        client: FiveTuple,
+        /// The user name as the client sent it.
+        user: &'a str,
+    },
     /// A TLS connection failed.
     Tls {
         /// Whose.
@@ -120,6 +130,9 @@ pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io:
         setup;
     let poll = Poll::new()?;
     for (listener, number) in listeners.iter().zip(0..) {
+        if !listener.is_heard {
+            continue;
+        }
         let token = SocketId::listener(number).token();
         let socket = listener.inlet().0.as_raw_fd();
         poll.registry().register(&mut SourceFd(&socket), token, Interest::READABLE)?;

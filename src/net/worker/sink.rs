@@ -70,6 +70,9 @@ impl<'s> Sink<'_, 's> {
             Output::HandOver { client, worker } => self.wishes.push_back(Wish::HandOver(client, worker)),
             // There is no kernel path that could take a channel over.
             Output::ChannelUp { .. } | Output::ChannelDown { .. } => {}
+            Output::FindKey { query, client, user } => {
+                (self.observer)(Report::FindKey { query, client, user });
+            }
             Output::Event(event) => (self.observer)(Report::Core(event)),
         }
     }

@@ -56,6 +56,7 @@ impl Core for TinyCore {
                 let head = [b'U', high, low, icmp.kind, icmp.code];
                 out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
             }
+            Input::KeyFound { .. } => {}
             Input::ClientGone { .. }
             | Input::PeerConnected { .. }
             | Input::PeerAccepted { .. }
@@ -149,7 +150,7 @@ impl Rig {
         let addresses = [Family::V4, Family::V6].map(|family| RelayAddress::direct(loopback(family)));
         let ports = Arc::new(RelayPorts::new(&addresses, range, [1; 32]));
         let buffers = BufferSizes { receive: Some(4 << 20), send: None };
-        let listeners = open_listeners(&[peer(family, 0)], 1, buffers).unwrap().remove(0);
+        let listeners = open_listeners(&[peer(family, 0)], 1, buffers, |_| Vec::new()).unwrap().remove(0);
         let server = listeners[0].address();
         let clock = Clock::new();
         let setup = Setup {

@@ -6,13 +6,13 @@ use ipnet::IpNet;
 
 /// Ranges of both families, which never overlap.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ranges {
+pub(in crate::turn) struct Ranges {
     v4: Vec<(Ipv4Addr, Ipv4Addr)>,
     v6: Vec<(Ipv6Addr, Ipv6Addr)>,
 }
 
 impl Ranges {
-    pub(super) fn new(nets: &[IpNet]) -> Self {
+    pub(in crate::turn) fn new(nets: &[IpNet]) -> Self {
         let mut ranges = Self::default();
         for net in nets {
             match net {
@@ -25,7 +25,7 @@ impl Ranges {
         ranges
     }
 
-    pub(super) fn contains(&self, ip: IpAddr) -> bool {
+    pub(in crate::turn) fn contains(&self, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V4(ip) => find(&self.v4, ip),
             IpAddr::V6(ip) => find(&self.v6, ip),

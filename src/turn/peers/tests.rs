@@ -10,7 +10,7 @@ fn policy(change: impl FnOnce(&mut PeerRules)) -> PeerPolicy {
 }
 
 fn judge(policy: &PeerPolicy, ip: &str) -> Result<PortRule, RuleName> {
-    policy.judge_address(ip.parse().unwrap())
+    policy.judge_address(ip.parse().unwrap(), None)
 }
 
 #[test]
@@ -70,10 +70,10 @@ fn p10_and_p12_our_own_services_are_refused_even_where_all_is_allowed() {
         rules.services = vec!["8.8.4.4:3478".parse().unwrap(), "127.0.0.1:9641".parse().unwrap()];
     });
     for service in ["8.8.4.4:3478", "127.0.0.1:9641"] {
-        assert_eq!(policy.judge(service.parse().unwrap()), Err("own-service"), "{service}");
+        assert_eq!(policy.judge(service.parse().unwrap(), None), Err("own-service"), "{service}");
     }
     for other in ["8.8.4.4:3479", "127.0.0.1:9642", "10.0.0.1:1"] {
-        assert!(policy.judge(other.parse().unwrap()).is_ok(), "{other}");
+        assert!(policy.judge(other.parse().unwrap(), None).is_ok(), "{other}");
     }
 }
 
@@ -84,7 +84,7 @@ fn p11_our_own_relay_addresses_are_reached_on_relay_ports_only() {
         rules.host_addresses = vec!["192.168.1.5".parse().unwrap(), "8.8.4.4".parse().unwrap()];
         rules.relay_ports = 50000..=50999;
     });
-    let judge = |peer: &str| policy.judge(peer.parse().unwrap());
+    let judge = |peer: &str| policy.judge(peer.parse().unwrap(), None);
     assert_eq!(judge("192.168.1.5:50000"), Ok(PortRule::RelayPorts));
     assert_eq!(judge("192.168.1.5:22"), Err("own-host"));
     assert_eq!(judge("192.168.1.5:51000"), Err("own-host"));
@@ -120,18 +120,18 @@ fn p15_our_own_public_address_works_beside_a_denied_private_range() {
         rules.deny = vec!["10.0.0.0/8".parse().unwrap()];
         rules.relay_addresses = vec!["10.0.0.5".parse().unwrap(), "8.8.4.4".parse().unwrap()];
     });
-    assert_eq!(policy.judge("8.8.4.4:50000".parse().unwrap()), Ok(PortRule::RelayPorts));
+    assert_eq!(policy.judge("8.8.4.4:50000".parse().unwrap(), None), Ok(PortRule::RelayPorts));
     assert_eq!(judge(&policy, "10.0.0.6"), Err("peers.deny"));
 }
 
 #[test]
 fn p18_ports_outside_the_policy_are_refused() {
     let any = policy(|_| {});
-    assert_eq!(any.judge("8.8.8.8:0".parse().unwrap()), Err("peers.ports"));
-    assert!(any.judge("8.8.8.8:1".parse().unwrap()).is_ok());
+    assert_eq!(any.judge("8.8.8.8:0".parse().unwrap(), None), Err("peers.ports"));
+    assert!(any.judge("8.8.8.8:1".parse().unwrap(), None).is_ok());
     let high = policy(|rules| rules.ports = 1024..=u16::MAX);
-    assert_eq!(high.judge("8.8.8.8:1023".parse().unwrap()), Err("peers.ports"));
-    assert!(high.judge("8.8.8.8:1024".parse().unwrap()).is_ok());
+    assert_eq!(high.judge("8.8.8.8:1023".parse().unwrap(), None), Err("peers.ports"));
+    assert!(high.judge("8.8.8.8:1024".parse().unwrap(), None).is_ok());
 }
 
 #[test]

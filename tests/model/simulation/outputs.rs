@@ -108,6 +108,7 @@ impl Owned {
             Output::KeepPeer { connection } => Self::KeepPeer { connection },
             Output::ClosePeer { connection } => Self::ClosePeer { connection },
             Output::Splice { client, connection } => Self::Splice { client, connection },
+            Output::FindKey { .. } => panic!("nobody is to be asked: {output:?}"),
             Output::HandOver { .. } => panic!("there is nobody to hand it to: {output:?}"),
             // What a refusal says to operators is not the client's business, which is what is modelled.
             Output::Event(Event::Refused { .. }) => return None,

@@ -94,6 +94,7 @@ impl Rules {
                 true => CredentialExpiry::Strict,
                 false => CredentialExpiry::AtAllocation,
             },
+            asks: false,
             dont_fragment: self.dont_fragment,
             allocations: self.limits,
             permissions_per_allocation: self.permissions,

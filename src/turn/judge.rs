@@ -1,0 +1,134 @@
+//! Who judges a password: the server's own credentials, or keys that somebody outside has given for the user.
+
+use std::sync::Arc;
+
+use super::allocation::UserName;
+use super::auth::Obstacle;
+use super::refusal::{Denial, Tried};
+use super::request::Request;
+use super::time::Now;
+use super::verdict::{Grant, GrantedKeys, Terms, Verdict};
+use crate::auth::name;
+use crate::auth::{Authenticator, CredentialSource, Key, PasswordAlgorithm, Refused};
+use crate::wire::Message;
+
+/// What was decided outside, or nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Judge<'v> {
+    grant: Option<&'v Grant>,
+}
+
+/// A password that was right.
+#[derive(Debug)]
+pub(super) struct Proven {
+    pub(super) key: Key,
+    pub(super) user: UserName,
+    /// The last Unix second of the credential.
+    pub(super) expires: Option<u64>,
+    pub(super) terms: Option<Arc<Terms>>,
+}
+
+impl<'v> Judge<'v> {
+    /// By a decision, unless that is a refusal.
+    pub(super) fn of(verdict: &'v Verdict) -> Result<Self, Obstacle> {
+        match verdict {
+            Verdict::Granted(grant) => Ok(Self { grant: Some(grant) }),
+            Verdict::Refused { .. } => Err(Obstacle::denied(Denial::Verdict)),
+        }
+    }
+
+    /// Finds the key that made the message's integrity.
+    pub(super) fn prove(
+        self,
+        authenticator: &Authenticator,
+        message: &Message<'_>,
+        username: &[u8],
+        algorithm: PasswordAlgorithm,
+        now: Now,
+    ) -> Result<Proven, Obstacle> {
+        match self.grant.and_then(|grant| grant.keys.as_ref().map(|keys| (grant, keys))) {
+            Some((grant, keys)) => {
+                prove_granted(authenticator, grant, keys, message, username, algorithm, now)
+            }
+            None => self.prove_own(authenticator, message, username, algorithm, now),
+        }
+    }
+
+    /// By the server's own secrets and users.
+    fn prove_own(
+        self,
+        authenticator: &Authenticator,
+        message: &Message<'_>,
+        username: &[u8],
+        algorithm: PasswordAlgorithm,
+        now: Now,
+    ) -> Result<Proven, Obstacle> {
+        let refused = |refused| Obstacle::denied(Denial::Credential(refused));
+        let mut tried = Tried::default();
+        for candidate in authenticator.find(username, now.unix).map_err(refused)? {
+            match candidate.source() {
+                CredentialSource::User => tried.user = true,
+                CredentialSource::Secret { .. } => tried.secrets = tried.secrets.saturating_add(1),
+            }
+            let Some(key) = candidate.key(algorithm) else { continue };
+            if message.verify(key.as_bytes()).is_err() {
+                continue;
+            }
+            let own_id = self.grant.and_then(|grant| grant.user_id.as_deref());
+            let user = UserName::new(candidate.username(), own_id.unwrap_or(candidate.user_id()));
+            let expires = earlier(candidate.expiry(), self.grant.and_then(|grant| grant.expires));
+            let terms = self.grant.and_then(|grant| grant.terms.clone());
+            return Ok(Proven { key, user, expires, terms });
+        }
+        Err(Obstacle::denied(Denial::WrongPassword(tried)))
+    }
+}
+
+/// By keys from outside. What was revoked here is revoked for them as well.
+fn prove_granted(
+    authenticator: &Authenticator,
+    grant: &Grant,
+    keys: &GrantedKeys,
+    message: &Message<'_>,
+    username: &[u8],
+    algorithm: PasswordAlgorithm,
+    now: Now,
+) -> Result<Proven, Obstacle> {
+    let refused = |refused| Obstacle::denied(Denial::Credential(refused));
+    let username = name::check_username(username).map_err(|bad| refused(Refused::NotAUserName(bad)))?;
+    let user_id = grant.user_id.as_deref().unwrap_or_else(|| authenticator.user_id(username));
+    if authenticator.has_revoked(username, user_id) {
+        return Err(refused(Refused::Revoked));
+    }
+    let ago_s = grant.expires.and_then(|expires| now.unix.checked_sub(expires)).filter(|ago_s| *ago_s > 0);
+    if let Some(ago_s) = ago_s {
+        return Err(refused(Refused::Expired { ago_s }));
+    }
+    let key = keys.get(algorithm).filter(|key| message.verify(key.as_bytes()).is_ok());
+    let Some(key) = key else { return Err(Obstacle::denied(Denial::WrongPassword(Tried::default()))) };
+    // An allocation under terms is known to be none of ours to judge again when our own credentials change.
+    let terms = grant.terms.clone().unwrap_or_default();
+    Ok(Proven {
+        key: key.clone(),
+        user: UserName::new(username, user_id),
+        expires: grant.expires,
+        terms: Some(terms),
+    })
+}
+
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+impl<'m> Request<'m> {
+    /// What somebody outside has said against its user.
+    pub(super) fn words(&self) -> Option<&'m str> {
+        match self.verdict? {
+            Verdict::Refused { reason } => Some(reason),
+            Verdict::Granted(_) => None,
+        }
+    }
+}
