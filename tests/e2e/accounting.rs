@@ -43,20 +43,37 @@ fn client(server: &Server, user: &str) -> Client {
 fn records(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'), "the last line is not whole");
-    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     text.lines().map(parse).collect()
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 /// Waits until a file has so many records.
 #[track_caller]
 fn wait_for_records(file: &Path, count: usize) -> Vec<Value> {
+    wait_until(file, |records| records.len() >= count)
+}
+
+/// Waits for one like this.
+#[track_caller]
+fn wait_for(file: &Path, wanted: impl Fn(&Value) -> bool) {
+    wait_until(file, |records| records.iter().any(&wanted));
+}
+
+#[track_caller]
+fn wait_until(file: &Path, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let lines = fs::read_to_string(file).map_or(0, |text| text.lines().count());
-        if lines >= count {
-            return records(file);
+        // The last line may be on its way.
+        let text = fs::read_to_string(file).unwrap();
+        let found: Vec<_> =
+            text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(parse).collect();
+        if wanted(&found) {
+            return found;
         }
-        assert!(Instant::now() < deadline, "{lines} of {count} records");
+        assert!(Instant::now() < deadline, "not in {found:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -217,4 +234,41 @@ fn a_file_that_cannot_be_opened_is_known_at_start() {
         said.contains("accounting.file: cannot open") && said.contains("nowhere/records.jsonl"),
         "{said}"
     );
+}
+
+#[test]
+fn an_allocation_that_lasts_has_records_of_what_went_through_it_so_far() {
+    let home = Home::new("accounting-interim");
+    let path = home.path().join("records.jsonl");
+    let settings = "file = \"records.jsonl\"\ninterim = \"1s\"";
+    let mut server = start(&home, settings, |file| home.turnbridge(&["--config", file]));
+    let (mut alice, mut bob) = (client(&server, "alice"), client(&server, "bob"));
+    let relays = [&mut alice, &mut bob].map(|client| client.allocate(|writer| writer).unwrap());
+    let channel = ChannelNumber::FIRST;
+    alice.bind(channel, relays[1]).unwrap();
+    bob.bind(channel, relays[0]).unwrap();
+    for round in 1..=2_u64 {
+        alice.send(channel, &[7; 100]);
+        assert_eq!(bob.receive(channel).len(), 100);
+        wait_for(&path, |record| {
+            record["record"] == "interim" && record["user_id"] == "alice" && record["up"]["packets"] == round
+        });
+    }
+    alice.release();
+    wait_for(&path, |record| record["record"] == "stop");
+    assert_eq!(server.stop().code(), Some(0));
+    let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for record in records(&path) {
+        let text = |key: &str| record[key].as_str().unwrap().to_owned();
+        kinds.entry(text("id")).or_default().push(text("record"));
+        if record["record"] == "interim" {
+            assert!(record["duration_ms"].is_u64() && record["reason"].is_null(), "{record}");
+        }
+    }
+    assert_eq!(kinds.len(), 2);
+    for kinds in kinds.values() {
+        let [first, between @ .., last] = &kinds[..] else { panic!("{kinds:?}") };
+        assert_eq!((first.as_str(), last.as_str()), ("start", "stop"));
+        assert!(between.len() >= 2 && between.iter().all(|kind| kind == "interim"), "{kinds:?}");
+    }
 }

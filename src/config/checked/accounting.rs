@@ -6,7 +6,7 @@ use super::{
 };
 use crate::config::{
     raw,
-    units::{Invalid, Seconds},
+    units::{Every, Invalid, Seconds},
 };
 use std::{path::PathBuf, time::Duration};
 
@@ -15,6 +15,8 @@ use std::{path::PathBuf, time::Duration};
 pub struct Accounting {
     /// The file they are added to, one a line.
     pub file: Option<PathBuf>,
+    /// How often there are more of them while an allocation lasts.
+    pub interim: Option<Duration>,
     /// The web server they are sent to.
     pub webhook: Option<AccountingWebhook>,
     /// The collector of OpenTelemetry that gets spans, by the full URL.
@@ -44,9 +46,22 @@ pub struct Batches {
 pub(super) fn check(raw: &raw::Accounting, findings: &mut Findings<'_>) -> Accounting {
     Accounting {
         file: webhook::optional(&raw.file, "accounting.file", findings),
+        interim: check_interim(raw.interim, findings),
         webhook: check_webhook(&raw.webhook, findings),
         otlp: check_otlp(&raw.otlp, findings),
     }
+}
+
+fn check_interim(every: Every, findings: &mut Findings<'_>) -> Option<Duration> {
+    // More often they would be metrics, and cost as much as small packets.
+    const SHORTEST: Seconds = Seconds(1);
+    const LONGEST: Seconds = Seconds(86_400);
+    let Every::Time(every) = every else { return None };
+    if !(SHORTEST..=LONGEST).contains(&every) {
+        let message = format!("{every} is out of range: expected {SHORTEST} to {LONGEST}, or \"off\"");
+        findings.problem("accounting.interim", message);
+    }
+    Some(Duration::from_secs(every.0))
 }
 
 fn check_webhook(raw: &raw::AccountingWebhook, findings: &mut Findings<'_>) -> Option<AccountingWebhook> {

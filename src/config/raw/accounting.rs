@@ -5,18 +5,20 @@ use crate::{
     auth::Secret,
     config::{
         text::one,
-        units::{Count, Seconds},
+        units::{Count, Every, Seconds},
     },
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// `[accounting]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Accounting {
     /// Empty: none.
     pub file: PathBuf,
+    #[serde(with = "one")]
+    pub interim: Every,
     pub webhook: AccountingWebhook,
     pub otlp: Otlp,
 }
@@ -54,6 +56,17 @@ pub struct Otlp {
 impl Default for Otlp {
     fn default() -> Self {
         Self { endpoint: String::new(), ca_file: PathBuf::new(), timeout: Seconds(10) }
+    }
+}
+
+impl Default for Accounting {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            interim: Every::Time(Seconds(300)),
+            webhook: AccountingWebhook::default(),
+            otlp: Otlp::default(),
+        }
     }
 }
 

@@ -3,17 +3,20 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep};
 
 use super::identity::{Identities, RecordId};
+use super::interim::{Interims, Step};
 use super::note::{Note, What};
 use super::outlets::{LAST_WORDS, Open, Outlets};
 use super::record::{Moment, Record, State};
 use super::tally::Tally;
 use crate::control::plane::{Live, Plane};
+use crate::control::sessions::SessionId;
+use crate::turn::{FiveTuple, Session};
 
 /// A word to the thread.
 #[derive(Debug)]
@@ -32,10 +35,22 @@ pub(super) struct Collector {
     identities: Identities,
     /// The addresses of dual allocations, because they can end one after the other.
     duals: HashMap<RecordId, [SocketAddr; 2]>,
+    interims: Interims,
     outlets: Open,
     tally: Arc<Tally>,
     /// What was told of that.
     told_lost: [u64; OUTLETS],
+}
+
+/// What is known of an allocation, from wherever.
+struct Facts {
+    state: State,
+    session: SessionId,
+    at: SystemTime,
+    client: FiveTuple,
+    user: Box<str>,
+    user_id: Box<str>,
+    relay: Vec<SocketAddr>,
 }
 
 /// How long notes are gathered before they are looked at: to wake this thread costs a worker more than all else about
@@ -55,12 +70,21 @@ impl Collector {
         identities: Identities,
         tally: Arc<Tally>,
     ) -> Self {
-        let outlets = Open::default();
-        Self { plane, server, identities, duals: HashMap::new(), outlets, tally, told_lost: [0; OUTLETS] }
+        Self {
+            plane,
+            server,
+            identities,
+            duals: HashMap::new(),
+            interims: Interims::default(),
+            outlets: Open::default(),
+            tally,
+            told_lost: [0; OUTLETS],
+        }
     }
 
     /// Uses these outlets from now on.
     pub(super) async fn open(&mut self, outlets: Outlets) {
+        self.interims.set(outlets.interim());
         let old = std::mem::replace(&mut self.outlets, outlets.open(&self.tally));
         old.close(Instant::now() + LAST_WORDS).await;
     }
@@ -83,6 +107,16 @@ impl Collector {
                     Some(Word::Open(outlets)) => self.open(*outlets).await,
                     Some(Word::Finish) | None => break,
                 },
+                step = self.interims.wait() => match step {
+                    Step::Make => self.make_interims().await,
+                    Step::HandOver => {
+                        // A record of its beginning stands before that of its going on.
+                        let records = self.records(None, &mut notes);
+                        self.outlets.hand_over(&records);
+                        let records = self.interims.portion();
+                        self.outlets.hand_over(&records);
+                    }
+                },
                 _ = tell.tick() => self.tell_lost(),
             }
         }
@@ -104,8 +138,8 @@ impl Collector {
     }
 
     fn record(&mut self, note: Note, live: &Live) -> Record {
-        let Note { worker, allocation, at, client, user, user_id, relay, what } = note;
-        let id = self.identities.of(worker, allocation);
+        let Note { session, at, client, user, user_id, relay, what } = note;
+        let id = self.identities.of(session);
         let (state, relay) = match what {
             What::Began { additional, lifetime } => {
                 self.tally.started.add(1);
@@ -116,13 +150,42 @@ impl Collector {
             }
             What::Ended { reason, age, traffic } => {
                 self.tally.stopped.add(1);
+                self.interims.forget(id);
                 let relays = self.duals.remove(&id).map_or_else(|| vec![relay], Vec::from);
                 (State::stop(reason, age, &traffic), relays)
             }
         };
+        self.complete(live, Facts { state, session, at, client, user, user_id, relay })
+    }
+
+    /// Makes records of all allocations there are, to be handed over one after the other.
+    async fn make_interims(&mut self) {
+        let at = SystemTime::now();
+        let sessions = match self.plane.sessions().await {
+            Ok(sessions) => sessions,
+            Err(reason) => {
+                tracing::warn!(%reason, "interim accounting records are left out");
+                Vec::new()
+            }
+        };
+        self.tally.interim.add(sessions.len() as u64);
+        let live = self.plane.live();
+        let records = sessions.into_iter().map(|(session, found)| {
+            let Session { client, user, user_id, relays, age, traffic, .. } = found;
+            let state = State::interim(age, &traffic);
+            let relay = relays.into_iter().flatten().collect();
+            Arc::new(self.complete(&live, Facts { state, session, at, client, user, user_id, relay }))
+        });
+        let records: Vec<_> = records.collect();
+        self.interims.put(records);
+    }
+
+    fn complete(&self, live: &Live, facts: Facts) -> Record {
+        let Facts { state, session, at, client, user, user_id, relay } = facts;
         Record {
             state,
-            id,
+            id: self.identities.of(session),
+            session,
             at: Moment(at),
             server: self.server.clone(),
             realm: live.config.server.realm.as_str().into(),

@@ -5,7 +5,7 @@ use std::{fmt, io};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use crate::turn::AllocationId;
+use crate::control::sessions::SessionId;
 
 /// Names allocations of one run of the server.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Identities {
     }
 
     /// The name of an allocation, the same each time.
-    pub(super) fn of(&self, worker: u16, allocation: AllocationId) -> RecordId {
+    pub(super) fn of(&self, SessionId { worker, allocation }: SessionId) -> RecordId {
         let mut hash = Sha256::new();
         hash.update(self.run);
         hash.update(worker.to_be_bytes());
@@ -72,6 +72,7 @@ impl Serialize for RecordId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn::AllocationId;
     use std::collections::HashSet;
 
     #[test]
@@ -82,8 +83,9 @@ mod tests {
             for worker in 0..3 {
                 for (index, generation) in [(0, 1), (0, 2), (1, 2), (1, 0)] {
                     let allocation = AllocationId { index, generation };
-                    let id = run.of(worker, allocation);
-                    assert_eq!(id, run.of(worker, allocation));
+                    let session = SessionId { worker, allocation };
+                    let id = run.of(session);
+                    assert_eq!(id, run.of(session));
                     assert!(seen.insert(id.to_string()), "{worker} {allocation:?}");
                 }
             }

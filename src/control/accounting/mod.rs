@@ -8,6 +8,7 @@ mod collector;
 mod courier;
 mod file;
 mod identity;
+mod interim;
 mod note;
 #[cfg(feature = "otlp")]
 mod otlp;

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use crate::turn::{AllocationId, EndReason, Event, FiveTuple, Traffic};
+use crate::control::sessions::SessionId;
+use crate::turn::{EndReason, Event, FiveTuple, Traffic};
 
 /// Something that happened to an allocation.
 #[derive(Debug)]
 pub(super) struct Note {
-    pub(super) worker: u16,
-    pub(super) allocation: AllocationId,
+    pub(super) session: SessionId,
     pub(super) at: SystemTime,
     pub(super) client: FiveTuple,
     pub(super) user: Box<str>,
@@ -30,8 +30,7 @@ impl Note {
         let at = SystemTime::now();
         match *event {
             Event::Began { allocation, client, user, user_id, relay, additional, lifetime } => Some(Self {
-                worker,
-                allocation,
+                session: SessionId { worker, allocation },
                 at,
                 client,
                 user: user.into(),
@@ -40,8 +39,7 @@ impl Note {
                 what: What::Began { additional, lifetime },
             }),
             Event::Ended { allocation, client, user, user_id, relay, reason, age, traffic } => Some(Self {
-                worker,
-                allocation,
+                session: SessionId { worker, allocation },
                 at,
                 client,
                 user: user.into(),

@@ -18,6 +18,7 @@ use crate::control::webhook_signature::Signer;
 #[derive(Default)]
 pub struct Outlets {
     file: Option<RecordFile>,
+    interim: Option<Duration>,
     /// By web: to whom, and in what way.
     web: Vec<(Destination, Receiver, Batches)>,
 }
@@ -53,12 +54,17 @@ impl Outlets {
         if let Some(collector) = &settings.otlp {
             web.push((OTLP, Receiver::new(OTLP.name, collector, Language::Otlp)?, SPANS));
         }
-        Ok(Self { file, web })
+        Ok(Self { file, interim: settings.interim, web })
     }
 
     /// Whether there is no reason to make any records.
     pub fn is_empty(&self) -> bool {
         self.file.is_none() && self.web.is_empty()
+    }
+
+    /// How often they get records of what goes on.
+    pub(super) fn interim(&self) -> Option<Duration> {
+        self.interim.filter(|_| !self.is_empty())
     }
 
     /// Has to be called on the accounting thread, which does the work from then on.

@@ -8,6 +8,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::identity::RecordId;
+use crate::control::sessions::SessionId;
 use crate::control::utc::Utc;
 use crate::turn::{EndReason, Flow, Traffic};
 
@@ -17,6 +18,9 @@ pub(super) struct Record {
     #[serde(flatten)]
     pub(super) state: State,
     pub(super) id: RecordId,
+    /// What the allocation is called by `turnbridge sessions`, as long as it lasts.
+    #[serde(serialize_with = "shown")]
+    pub(super) session: SessionId,
     #[serde(flatten)]
     pub(super) at: Moment,
     #[serde(serialize_with = "shared")]
@@ -38,12 +42,18 @@ pub(super) struct Record {
 #[serde(tag = "record", rename_all = "lowercase")]
 pub(super) enum State {
     Start { lifetime_s: u64 },
+    Interim { duration_ms: u64, up: Way, down: Way },
     Stop { reason: &'static str, duration_ms: u64, up: Way, down: Way },
 }
 
 impl State {
     pub(super) fn start(lifetime: Duration) -> Self {
         Self::Start { lifetime_s: lifetime.as_secs() }
+    }
+
+    pub(super) fn interim(age: Duration, traffic: &Traffic) -> Self {
+        let (up, down) = (Way::of(&traffic.up), Way::of(&traffic.down));
+        Self::Interim { duration_ms: millis(age), up, down }
     }
 
     pub(super) fn stop(reason: EndReason, age: Duration, traffic: &Traffic) -> Self {
@@ -87,6 +97,10 @@ impl Serialize for Moment {
     }
 }
 
+fn shown<S: Serializer>(id: &SessionId, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(id)
+}
+
 fn shared<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(text)
 }
@@ -108,6 +122,7 @@ mod tests {
         let record = |state| Record {
             state,
             id: RecordId([0; 16]),
+            session: "1-2-3".parse().unwrap(),
             at: Moment(UNIX_EPOCH + Duration::from_millis(1_760_000_000_042)),
             server: "turn-1".into(),
             realm: "example.org".into(),
@@ -118,11 +133,15 @@ mod tests {
             listener: Some("198.51.100.7:3478".parse().unwrap()),
             relay: vec!["198.51.100.7:50000".parse().unwrap()],
         };
-        let common = r#""id":"00000000-0000-0000-0000-000000000000","time":"2025-10-09T08:53:20.042Z","unix_ms":1760000000042,"server":"turn-1","realm":"example.org","user_id":"alice","user":"1760003600:alice","client":"192.0.2.1:5000","transport":"udp","listener":"198.51.100.7:3478","relay":["198.51.100.7:50000"]}"#;
+        let common = r#""id":"00000000-0000-0000-0000-000000000000","session":"1-2-3","time":"2025-10-09T08:53:20.042Z","unix_ms":1760000000042,"server":"turn-1","realm":"example.org","user_id":"alice","user":"1760003600:alice","client":"192.0.2.1:5000","transport":"udp","listener":"198.51.100.7:3478","relay":["198.51.100.7:50000"]}"#;
         let start = serde_json::to_string(&record(State::start(Duration::from_secs(600)))).unwrap();
         assert_eq!(start, format!(r#"{{"record":"start","lifetime_s":600,{common}"#));
+        let state = State::interim(Duration::from_millis(1500), &traffic);
+        let interim = serde_json::to_string(&record(state)).unwrap();
         let state = State::stop(EndReason::Expired, Duration::from_millis(1500), &traffic);
         let stop = serde_json::to_string(&record(state)).unwrap();
+        let state = r#"{"record":"interim","duration_ms":1500,"up":{"bytes":2,"packets":1,"dropped":3},"down":{"bytes":5,"packets":4,"dropped":6},"#;
+        assert_eq!(interim, format!("{state}{common}"));
         let state = r#"{"record":"stop","reason":"expired","duration_ms":1500,"up":{"bytes":2,"packets":1,"dropped":3},"down":{"bytes":5,"packets":4,"dropped":6},"#;
         assert_eq!(stop, format!("{state}{common}"));
     }
