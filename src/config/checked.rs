@@ -3,6 +3,7 @@
 mod accounting;
 mod acme;
 mod auth;
+mod auth_webhook;
 mod credentials_directory;
 mod limits;
 mod listener;
@@ -14,6 +15,7 @@ mod webhook;
 pub use accounting::{Accounting, AccountingWebhook, Batches};
 pub use acme::{Acme, ExternalAccount};
 pub use auth::{Auth, NamedSecret};
+pub use auth_webhook::{AuthWebhook, CacheLimits, LONGEST_TTL};
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;
 pub use nat_discovery::{AddressPair, NatDiscovery};

@@ -21,7 +21,20 @@ pub(super) fn shown(file: &str, line: usize) -> (String, bool) {
         }
     }
     let in_auth = section.starts_with("auth") || section.starts_with("\"auth");
-    let harmless = ["separator", "max_ttl", "expiry", "name"].contains(&key) && !text.contains('{');
+    let harmless = [
+        "separator",
+        "max_ttl",
+        "expiry",
+        "name",
+        "timeout",
+        "when_down",
+        "in_flight",
+        "cache_entries",
+        "cache_ttl",
+        "cache_refusals",
+    ]
+    .contains(&key)
+        && !text.contains('{');
     let telling =
         ["secret", "password", "auth", "key", "url"].iter().any(|word| text.to_lowercase().contains(word));
     // A value that goes on from a telling key, outside of the section (`auth.secrets = [`).

@@ -9,9 +9,11 @@
 
 mod accounting;
 mod acme;
+mod auth_webhook;
 
 pub use accounting::{Accounting, AccountingWebhook, Otlp};
 pub use acme::Acme;
+pub use auth_webhook::AuthWebhook;
 
 use super::{
     address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
@@ -131,6 +133,7 @@ pub struct Auth {
     #[serde(with = "one")]
     pub expiry: ExpiryRule,
     pub user: Vec<User>,
+    pub webhook: AuthWebhook,
 }
 
 /// `[[auth.user]]`
@@ -324,6 +327,7 @@ impl Default for Auth {
             max_ttl: Limit::Unlimited,
             expiry: ExpiryRule::Strict,
             user: Vec::new(),
+            webhook: AuthWebhook::default(),
         }
     }
 }

@@ -791,3 +791,30 @@ fn secrets_of_webhooks_are_masked_and_come_from_files() {
     let shown = toml::to_string(&loaded.raw).unwrap();
     assert!(shown.contains("secret = \"***\"") && !shown.contains("hidden"), "{shown}");
 }
+
+#[test]
+fn the_auth_webhook_is_checked_and_takes_the_place_of_a_secret_of_our_own() {
+    let hook = "[auth.webhook]\nurl = \"https://app.example.org/\"\nsecret = \"a secret of sixteen\"\n";
+    let loaded = load_text("auth-hook", hook).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    assert!(!loaded.config.auth.is_empty());
+    let webhook = loaded.config.auth.webhook.unwrap();
+    assert_eq!((webhook.in_flight, webhook.cache.entries), (64, 10_000));
+    assert_eq!(webhook.to.timeout.as_secs(), 1);
+    let local = warnings_of("auth-hook-local", &format!("{hook}when_down = \"local\"\n"));
+    assert!(
+        local[0].starts_with("auth.webhook.when_down is \"local\", and there are no secrets"),
+        "{local:?}"
+    );
+    for (line, expected) in [
+        ("when_down = \"allow\"", "expected \"refuse\" or \"local\""),
+        ("cache_ttl = \"2d\"", "auth.webhook.cache_ttl: 2d is out of range: expected 0s to 1d"),
+        ("in_flight = 5000", "auth.webhook.in_flight: 5000 is out of range: expected 1 to 1024"),
+        ("cache_entries = 5000000", "auth.webhook.cache_entries: 5000000 is out of range"),
+    ] {
+        let error = error_of("auth-hook-wrong", &format!("{hook}{line}\n"));
+        assert!(error.contains(expected), "{line}: {error}");
+    }
+    let unused = warnings_of("auth-hook-unused", "[auth.webhook]\nin_flight = 3\n");
+    assert_eq!(unused, ["auth.webhook.url is empty, so nobody is asked about users"]);
+}

@@ -3,6 +3,7 @@
 pub mod accounting;
 pub mod acme;
 pub mod advert;
+pub mod auth_webhook;
 pub mod certs;
 mod crew;
 pub mod events;

@@ -3,8 +3,9 @@
 use super::accounting::{self, Bookkeeper, Outlets};
 use super::acme;
 use super::advert::Advert;
+use super::auth_webhook::{self, Counterpart};
 use super::certs::{Notice, Watch};
-use super::crew::Crew;
+use super::crew::{Crew, Ears};
 use super::events::EventLog;
 use super::explain::Decisions;
 use super::news::{News, forward_signals};
@@ -46,8 +47,8 @@ pub enum ServeError {
     Listen(ListenError),
     /// There is nothing to relay from.
     NoRelayAddress,
-    /// What records are to be written to cannot be had.
-    Accounting(String),
+    /// Somebody whom the configuration names as a counterpart, or a file for records, cannot be had.
+    Counterpart(String),
     /// A worker has ended by itself.
     WorkerEnded,
     /// The system refuses something else.
@@ -68,7 +69,7 @@ impl ServeError {
     pub fn listen_failure(&self) -> Option<ListenFailure> {
         match self {
             Self::Listen(error) => Some(error.reason),
-            Self::NoRelayAddress | Self::Accounting(_) | Self::WorkerEnded | Self::System { .. } => None,
+            Self::NoRelayAddress | Self::Counterpart(_) | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
 }
@@ -80,7 +81,7 @@ impl fmt::Display for ServeError {
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
-            Self::Accounting(reason) => f.write_str(reason),
+            Self::Counterpart(reason) => f.write_str(reason),
             Self::WorkerEnded => f.write_str("a worker has ended by itself; its log line says why"),
             Self::System { what, error } => write!(f, "cannot {what}: {error}"),
         }
@@ -105,10 +106,14 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         EventLog::start(decisions.clone()).map_err(ServeError::system("start a thread"))?;
     let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
     let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
-    let outlets = Outlets::prepare(&start.config.accounting).map_err(ServeError::Accounting)?;
-    let (notes, inbox) = accounting::queue(&outlets);
-    let crew = Crew::start(&start, sockets, tls, (&events, &notes), &news)?;
-    drop((events, news));
+    let outlets = Outlets::prepare(&start.config.accounting).map_err(ServeError::Counterpart)?;
+    let (accounting, inbox) = accounting::queue(&outlets);
+    let counterpart = start.config.auth.webhook.as_ref().map(Counterpart::prepare).transpose();
+    let counterpart = counterpart.map_err(ServeError::Counterpart)?;
+    let (asker, questions) = auth_webhook::queue();
+    let ears = Ears { events, accounting, asker };
+    let crew = Crew::start(&start, sockets, tls, &ears, &news)?;
+    drop((ears, news));
     let name = start.config.server.name.clone().unwrap_or_else(host_name);
     let plane = Arc::new(Plane::new(Parts {
         workers: crew.lines(),
@@ -127,6 +132,9 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let books = inbox
         .start(plane.clone(), &name, outlets)
         .map_err(ServeError::system("start the accounting thread"))?;
+    let clerk = questions
+        .start(plane.clone(), &name, counterpart)
+        .map_err(ServeError::system("start the thread of the auth webhook"))?;
     ready(&crew.advert);
     service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
@@ -134,7 +142,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
     let served = wait(&incoming, &plane, certificates.as_mut(), &books, &mut service);
     service.stopping();
-    drop(acme);
+    drop((acme, clerk));
     crew.stop();
     books.finish();
     writer.finish();

@@ -25,6 +25,7 @@ mod wire;
 mod accounting;
 mod accounting_webhook;
 mod acme;
+mod auth_webhook;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod certificates;

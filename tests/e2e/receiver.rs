@@ -43,6 +43,10 @@ impl Reply {
     pub(crate) fn status(status: u16) -> Self {
         Self::Status(status, String::new(), String::new())
     }
+
+    pub(crate) fn json(value: &serde_json::Value) -> Self {
+        Self::Status(200, "content-type: application/json\r\n".to_owned(), value.to_string())
+    }
 }
 
 type Answering = dyn Fn(&Request) -> Reply + Send + Sync;

@@ -31,7 +31,12 @@ use collector::{Collector, Word};
 use identity::Identities;
 use note::Note;
 pub use outlets::Outlets;
-pub use tally::{Delivery, Tally};
+pub use tally::{Count, Delivery, Tally};
+
+/// A name for something that is sent once, at each attempt.
+pub(crate) fn random_uuid() -> String {
+    identity::RecordId::random().to_string()
+}
 
 /// What waits to become a record. A server that stops ends all its allocations at once, and each has to have its place.
 const QUEUE: usize = 1 << 17;
