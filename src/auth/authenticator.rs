@@ -84,6 +84,12 @@ impl Authenticator {
         name.map_or(username, |name| name.id)
     }
 
+    /// The last second that a time-limited user name is good for; `None` for any other.
+    pub fn expiry(&self, username: &str) -> Option<u64> {
+        let is_static = self.users.find(username).is_some();
+        RestName::parse(username, self.separator).filter(|_| !is_static).map(|name| name.expiry)
+    }
+
     /// Whether an operator has revoked this credential, or all of its user's.
     pub fn has_revoked(&self, username: &str, user_id: &str) -> bool {
         self.revocations.cover(username, user_id)

@@ -7,22 +7,23 @@ use super::{
     settings::{self, SettingArgs},
 };
 use crate::{
-    auth::Secret,
-    config::{Config, Loaded, checked::NamedSecret},
+    config::{Config, Loaded},
     control::{
         acme,
         advert::Advert,
-        certs::{CertStore, Watch},
+        certs::Watch,
+        credentials,
         first_minute::first_minute,
         logging::{self, Style},
+        reload::Load,
         server::{self, Start},
-        state::{self, OwnSecret, Surroundings},
+        state::OwnSecret,
         utc::unix_now,
     },
     net,
 };
 use clap::Args;
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 /// Flags of `serve`.
 #[derive(Args, Clone, Debug)]
@@ -48,7 +49,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
         tracing::warn!(detail = %warning, "configuration can be improved");
     }
     // From here on there is a log, and it is where an operator looks.
-    let served = serve(loaded, args.config.is_none(), style);
+    let (file, flags) = (args.config.clone(), args.settings.clone());
+    let load = Box::new(move || settings::load_config(file.as_deref(), &flags));
+    let served = serve(loaded, load, args.config.is_none(), style);
     Ok(served.map_or_else(
         |failure| {
             tracing::error!(reason = %failure.messages.join("\n"), "server stopped");
@@ -58,18 +61,18 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     ))
 }
 
-fn serve(loaded: Loaded, is_first_try: bool, style: Style) -> Result<(), Failure> {
+fn serve(loaded: Loaded, load: Load, is_first_try: bool, style: Style) -> Result<(), Failure> {
     let Loaded { raw, mut config, warnings: _ } = loaded;
-    let own_secret = if config.auth.is_empty() { Some(use_own_secret(&mut config)?) } else { None };
+    let own_secret = credentials::complete(&mut config)?;
     let host = net::sys::interfaces::local_addresses()?;
     let certificates = load_certificates(&config)?;
     let tls_name = certificates.as_ref().and_then(Watch::name);
     let acme = match &certificates {
-        Some(watch) => acme_setup(&config, watch.store())?,
+        Some(watch) => acme::Setup::of(&config, watch.store())?,
         None => None,
     };
     let start = Start {
-        authenticator: Arc::new(config.auth.authenticator(&config.server.realm)),
+        load,
         advert: Advert::of(&config, &host),
         config: config.clone(),
         raw,
@@ -104,29 +107,6 @@ fn load_certificates(config: &Config) -> Result<Option<Watch>, Failure> {
         notice.log();
     }
     Ok(Some(watch))
-}
-
-/// Puts the secret that the server keeps for itself into a configuration that would let nobody in.
-fn use_own_secret(config: &mut Config) -> Result<OwnSecret, Failure> {
-    let own = state::keep_secret(&config.server.state_dir, &Surroundings::of_this_process())?;
-    let path = own.path.display().to_string();
-    match own.is_new {
-        true => tracing::info!(path, "secret made"),
-        false => tracing::info!(path, "secret kept from an earlier start"),
-    }
-    for note in &own.notes {
-        tracing::warn!(detail = %note, "secret needs attention");
-    }
-    let secret: Secret = own.secret.clone();
-    config.auth.secrets.push(NamedSecret { name: path, secret });
-    Ok(own)
-}
-
-fn acme_setup(config: &Config, store: &Arc<CertStore>) -> Result<Option<acme::Setup>, Failure> {
-    let Some(settings) = config.tls.acme.clone() else { return Ok(None) };
-    let directory =
-        state::keep_directory(&config.server.state_dir, &Surroundings::of_this_process(), "acme")?;
-    Ok(Some(acme::Setup { settings, directory, store: store.clone() }))
 }
 
 fn tell(config: &Config, advert: &Advert, tls_name: Option<&str>, own: &OwnSecret, style: Style) {

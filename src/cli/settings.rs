@@ -94,9 +94,18 @@ pub(super) fn load(file: Option<&Path>, flags: &SettingArgs) -> Result<Loaded, F
 
 /// The same with overrides that are made already.
 pub(super) fn load_with(file: Option<&Path>, flags: Vec<Override>) -> Result<Loaded, Failure> {
+    Ok(merge(file, flags)?)
+}
+
+/// The same for a server that reads it again.
+pub(super) fn load_config(file: Option<&Path>, flags: &SettingArgs) -> Result<Loaded, ConfigError> {
+    merge(file, flags.overrides()?)
+}
+
+fn merge(file: Option<&Path>, flags: Vec<Override>) -> Result<Loaded, ConfigError> {
     let mut overrides = config::env::overrides(std::env::vars_os())?;
     overrides.extend(flags);
-    Ok(config::load(Inputs { file: file.map(Path::to_owned), overrides })?)
+    config::load(Inputs { file: file.map(Path::to_owned), overrides })
 }
 
 #[cfg(test)]

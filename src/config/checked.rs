@@ -5,6 +5,7 @@ mod acme;
 mod auth;
 mod auth_webhook;
 mod credentials_directory;
+mod drain;
 mod limits;
 mod listener;
 mod nat_discovery;
@@ -16,6 +17,7 @@ pub use accounting::{Accounting, AccountingWebhook, Batches};
 pub use acme::{Acme, ExternalAccount};
 pub use auth::{Auth, NamedSecret};
 pub use auth_webhook::{AuthWebhook, CacheLimits, LONGEST_TTL};
+pub use drain::Drain;
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;
 pub use nat_discovery::{AddressPair, NatDiscovery};
@@ -59,6 +61,8 @@ pub struct Config {
     pub nat_discovery: NatDiscovery,
     /// Where records of allocations go.
     pub accounting: Accounting,
+    /// How the server takes its leave.
+    pub drain: Drain,
     /// The channel numbers that may be bound.
     pub channel_numbers: ChannelNumbers,
     /// From which level on something is logged.
@@ -113,6 +117,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         },
         nat_discovery: nat_discovery::check(raw, &mut findings),
         accounting: accounting::check(&raw.accounting, &mut findings),
+        drain: drain::check(&raw.drain, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
         log_level: raw.log.level,
         log_format: raw.log.format,

@@ -4,6 +4,7 @@
 //! first by itself, so that a mistake in it is shown with its line; then the overrides are laid over it.
 
 pub mod address;
+pub mod alternate;
 pub mod checked;
 pub mod choice;
 pub mod env;

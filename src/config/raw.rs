@@ -10,10 +10,12 @@
 mod accounting;
 mod acme;
 mod auth_webhook;
+mod drain;
 
 pub use accounting::{Accounting, AccountingWebhook, Otlp};
 pub use acme::Acme;
 pub use auth_webhook::AuthWebhook;
+pub use drain::Drain;
 
 use super::{
     address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
@@ -52,6 +54,8 @@ pub struct Config {
     pub nat_discovery: NatDiscovery,
     /// Who used the relay, and how much.
     pub accounting: Accounting,
+    /// How it takes its leave.
+    pub drain: Drain,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -270,6 +274,7 @@ impl Default for Config {
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
             accounting: Accounting::default(),
+            drain: Drain::default(),
             log: Log::default(),
         }
     }

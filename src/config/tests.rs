@@ -129,7 +129,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
         "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
-  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, accounting, log
+  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, accounting, drain, log
   |
 2 | [[listeners]]
   |   ^^^^^^^^^"

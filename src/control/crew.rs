@@ -13,6 +13,7 @@ use super::news::{Alive, News};
 use super::server::{ServeError, Start};
 use super::settings::settings;
 use super::systemd::InheritedSockets;
+use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::net::ports::RelayPorts;
 use crate::net::stream::{Caps, Patience, StreamOptions};
@@ -47,12 +48,13 @@ impl Crew {
     /// Opens everything, then starts the workers: the group of listening sockets must be whole before the first packet.
     pub(super) fn start(
         start: &Start,
+        authenticator: &Arc<Authenticator>,
         sockets: InheritedSockets,
         tls: Option<TlsConfigs>,
         ears: &Ears,
         news: &Sender<News>,
     ) -> Result<Self, ServeError> {
-        let Start { config, authenticator, host, .. } = start;
+        let Start { config, host, .. } = start;
         let mut advert = start.advert.clone();
         if advert.relays.is_empty() {
             return Err(ServeError::NoRelayAddress);

@@ -6,6 +6,7 @@ use crate::config::choice::{LogFormat, LogLevel};
 use std::{
     fmt::{self, Write},
     io::IsTerminal,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use tracing::{
     Event, Level, Subscriber,
@@ -16,9 +17,13 @@ use tracing_subscriber::{
     fmt::{
         FmtContext, FormatEvent, FormatFields, MakeWriter,
         format::Writer,
+        layer as fmt_layer,
         time::{FormatTime, SystemTime},
     },
+    layer::SubscriberExt,
+    registry,
     registry::LookupSpan,
+    reload,
 };
 
 /// How a line looks, with `auto` decided.
@@ -44,30 +49,63 @@ impl Style {
 
 /// Starts logging for the whole process. A second call changes nothing: the first one was there for a reason.
 pub fn start(level: LogLevel, style: Style) {
-    let started = tracing::subscriber::set_global_default(subscriber(level, style, std::io::stderr));
-    if started.is_err() {
-        tracing::debug!("logging was started already");
+    let (subscriber, switch) = subscriber(level, style, std::io::stderr);
+    match tracing::subscriber::set_global_default(subscriber) {
+        Ok(()) => {
+            // It is empty, since this is the first subscriber.
+            let _ = SWITCH.set(switch);
+        }
+        Err(_) => tracing::debug!("logging was started already"),
     }
 }
 
-fn subscriber<W>(level: LogLevel, style: Style, writer: W) -> impl Subscriber + Send + Sync
+/// From which level on the process logs; `None` if it is not we who log.
+pub fn level() -> Option<LogLevel> {
+    SWITCH.get().map(|switch| *locked(&switch.level))
+}
+
+/// Logs from another level on. `false` if it is not we who log.
+pub fn set_level(level: LogLevel) -> bool {
+    let Some(switch) = SWITCH.get() else { return false };
+    let mut current = locked(&switch.level);
+    let turned = (switch.turn)(filter(level));
+    if turned {
+        *current = level;
+    }
+    turned
+}
+
+/// The log is the process's, and so is its level.
+static SWITCH: OnceLock<Switch> = OnceLock::new();
+
+struct Switch {
+    level: Mutex<LogLevel>,
+    turn: Box<dyn Fn(LevelFilter) -> bool + Send + Sync>,
+}
+
+fn locked(level: &Mutex<LogLevel>) -> MutexGuard<'_, LogLevel> {
+    level.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn subscriber<W>(level: LogLevel, style: Style, writer: W) -> (impl Subscriber + Send + Sync, Switch)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let level = match level {
+    // Without this a full disk behind standard error would make the library write to standard error about it.
+    let lines = fmt_layer().log_internal_errors(false).event_format(Line(style)).with_writer(writer);
+    let (levels, handle) = reload::Layer::new(filter(level));
+    let turn = Box::new(move |level| handle.reload(level).is_ok());
+    (registry().with(levels).with(lines), Switch { level: Mutex::new(level), turn })
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    };
-    // Without this a full disk behind standard error would make the library write to standard error about it.
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .log_internal_errors(false)
-        .event_format(Line(style))
-        .with_writer(writer)
-        .finish()
+    }
 }
 
 /// Writes an event as one line.
@@ -193,7 +231,8 @@ mod tests {
     fn logged(level: LogLevel, style: Style, events: impl FnOnce()) -> Vec<String> {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        tracing::subscriber::with_default(subscriber(level, style, move || writer.clone()), events);
+        let (subscriber, _) = subscriber(level, style, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, events);
         let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
@@ -244,6 +283,23 @@ mod tests {
         );
         let parsed: serde_json::Value = serde_json::from_str(&lines[1]).unwrap();
         assert_eq!(parsed["nan"], "NaN");
+    }
+
+    #[test]
+    fn the_level_can_be_turned_while_the_process_runs() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let (subscriber, switch) = subscriber(LogLevel::Info, Style::Text, move || writer.clone());
+        let event = || tracing::debug!("a request");
+        tracing::subscriber::with_default(subscriber, || {
+            event();
+            assert!((switch.turn)(filter(LogLevel::Debug)));
+            event();
+            assert!((switch.turn)(filter(LogLevel::Warn)));
+            event();
+        });
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches("a request").count(), 1, "{text}");
     }
 
     #[test]

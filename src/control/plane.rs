@@ -3,19 +3,27 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use super::accounting;
 use super::advert::Advert;
+use super::auth_webhook;
 use super::certs::CertStore;
+use super::drain::{Order, Stage};
 use super::explain::Decisions;
+use super::news::News;
+use super::reload::Reload;
+use super::revoked::{RevokeError, Revoked};
+use super::utc::unix_now;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
 use crate::net::ports::RelayPorts;
 use crate::net::worker::{Clock, WorkerLine};
-use crate::turn::{Now, Output, Quota, Relay};
+use crate::turn::{EndReason, Now, Output, Quota, Relay};
 
 /// One for the whole server, shared by all who look.
 pub struct Plane {
@@ -25,7 +33,21 @@ pub struct Plane {
     ports: Arc<RelayPorts>,
     certificates: Option<Arc<CertStore>>,
     decisions: Arc<Decisions>,
+    revoked: Revoked,
+    tallies: Tallies,
+    news: Sender<News>,
+    stage: ArcSwap<Stage>,
+    last_reload: ArcSwap<LastReload>,
     live: ArcSwap<Live>,
+}
+
+/// What came of the last reload; of the start, before the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastReload {
+    /// Whether the configuration was taken into use.
+    pub succeeded: bool,
+    /// When one was last, in Unix seconds.
+    pub in_use_since: u64,
 }
 
 /// The configuration in use, and what came of it on this host. A reload swaps it.
@@ -39,6 +61,17 @@ pub struct Live {
     pub advert: Advert,
     /// Who may log in.
     pub authenticator: Arc<Authenticator>,
+    /// By which name TLS clients are told to connect.
+    pub tls_name: Option<String>,
+}
+
+/// What threads count that talk to others than clients.
+#[derive(Clone, Debug)]
+pub struct Tallies {
+    /// Records of allocations.
+    pub accounting: Arc<accounting::Tally>,
+    /// Questions about users.
+    pub auth_webhook: Arc<auth_webhook::Tally>,
 }
 
 /// What a [`Plane`] is made of.
@@ -49,6 +82,9 @@ pub(super) struct Parts {
     pub(super) ports: Arc<RelayPorts>,
     pub(super) certificates: Option<Arc<CertStore>>,
     pub(super) decisions: Arc<Decisions>,
+    pub(super) revoked: Revoked,
+    pub(super) tallies: Tallies,
+    pub(super) news: Sender<News>,
     pub(super) live: Live,
 }
 
@@ -69,8 +105,23 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Plane {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { workers, clock, quota, ports, certificates, decisions, live } = parts;
-        Self { workers, clock, quota, ports, certificates, decisions, live: ArcSwap::from_pointee(live) }
+        let Parts { workers, clock, quota, ports, certificates, decisions, revoked, tallies, news, live } =
+            parts;
+        let last_reload = LastReload { succeeded: true, in_use_since: unix_now() };
+        Self {
+            workers,
+            clock,
+            quota,
+            ports,
+            certificates,
+            decisions,
+            revoked,
+            tallies,
+            news,
+            stage: ArcSwap::from_pointee(Stage::Serving),
+            last_reload: ArcSwap::from_pointee(last_reload),
+            live: ArcSwap::from_pointee(live),
+        }
     }
 
     /// The ways to the workers, in the order of their numbers.
@@ -98,6 +149,11 @@ impl Plane {
         self.certificates.as_deref()
     }
 
+    /// What was counted about records, and about questions to the auth webhook.
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
     /// The last decisions about clients.
     pub fn decisions(&self) -> &Decisions {
         &self.decisions
@@ -106,6 +162,103 @@ impl Plane {
     /// The configuration in use.
     pub fn live(&self) -> Arc<Live> {
         self.live.load_full()
+    }
+
+    pub(super) fn set_live(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
+    /// Who may log in by a configuration, less those who are revoked.
+    pub(super) fn authenticator(&self, config: &Config) -> Arc<Authenticator> {
+        self.revoked.authenticator(config)
+    }
+
+    /// What the server is doing as a whole.
+    pub fn stage(&self) -> Stage {
+        **self.stage.load()
+    }
+
+    pub(super) fn set_stage(&self, stage: Stage) {
+        self.stage.store(Arc::new(stage));
+    }
+
+    /// What came of the last reload.
+    pub fn last_reload(&self) -> LastReload {
+        **self.last_reload.load()
+    }
+
+    pub(super) fn note_reload(&self, reload: &Reload) {
+        let before = self.last_reload();
+        let last = match reload {
+            Ok(_) => LastReload { succeeded: true, in_use_since: unix_now() },
+            Err(_) => LastReload { succeeded: false, ..before },
+        };
+        self.last_reload.store(Arc::new(last));
+    }
+
+    /// Has the main thread read the configuration again. `None` when the server is on its way out.
+    pub async fn reload(&self) -> Option<Reload> {
+        self.send(News::Reload).await
+    }
+
+    /// Has the main thread take no new allocations.
+    pub async fn drain(&self, order: Order) -> Option<Stage> {
+        self.send(|answer| News::Drain(order, answer)).await
+    }
+
+    /// Has it take some again; says whether it does.
+    pub async fn undrain(&self) -> Option<Stage> {
+        self.send(News::Undrain).await
+    }
+
+    async fn send<T>(&self, news: impl FnOnce(oneshot::Sender<T>) -> News) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.news.send(news(answer)).ok()?;
+        answered.await.ok()
+    }
+
+    /// Revokes a credential by its whole name, or a user by the part of it that stays, and ends what it holds; says how
+    /// many allocations that were.
+    pub async fn revoke(&self, name: &str) -> Result<usize, RevokeError> {
+        self.revoked.add(name, &self.live().authenticator, unix_now())?;
+        self.end_user(name, EndReason::Revoked).await.map_err(|Unanswered| RevokeError::Unanswered)
+    }
+
+    /// Takes a revocation back; says whether there was one.
+    pub fn restore(&self, name: &str) -> Result<bool, RevokeError> {
+        self.revoked.remove(name)
+    }
+
+    /// What is revoked, and until when; `None` is until it is taken back.
+    pub fn revocations(&self) -> Vec<(Box<str>, Option<u64>)> {
+        self.revoked.all()
+    }
+
+    /// Tells all workers the same, and waits until they know.
+    pub(super) fn tell_all(
+        &self,
+        what: &'static str,
+        action: impl Fn(&mut Relay, Now, &mut dyn FnMut(Output<'static, '_>)) + Clone + Send + 'static,
+    ) {
+        let (told, answers) = mpsc::channel();
+        let mut missing = 0;
+        for worker in &self.workers {
+            let (action, told) = (action.clone(), told.clone());
+            let sent = worker.with_core(move |relay, now, out| {
+                action(relay, now, out);
+                // Whoever waits may have lost patience.
+                let _ = told.send(());
+            });
+            missing += usize::from(sent.is_err());
+        }
+        drop(told);
+        let deadline = Instant::now() + PATIENCE;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let knowing = std::iter::from_fn(|| answers.recv_timeout(left()).ok()).count();
+        if missing > 0 || knowing < self.workers.len() {
+            let workers = self.workers.len() - knowing;
+            tracing::error!(what, workers, "workers do not answer; they have not been told yet");
+        }
     }
 
     /// Asks one worker's core something, on its thread and between two packets.

@@ -1,35 +1,34 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
-use super::accounting::{self, Bookkeeper, Outlets};
+use super::accounting;
 use super::acme;
 use super::advert::Advert;
-use super::auth_webhook::{self, Counterpart};
-use super::certs::{Notice, Watch};
+use super::auth_webhook;
+use super::certs::Watch;
+use super::counterparts::{Counterparts, Ready};
 use super::crew::{Crew, Ears};
 use super::events::EventLog;
 use super::explain::Decisions;
-use super::news::{News, forward_signals};
-use super::plane::{Live, Parts, Plane};
+use super::keeper::Keeper;
+use super::news::forward_signals;
+use super::plane::{Live, Parts, Plane, Tallies};
+use super::reload::{Load, Reloader};
+use super::revoked::Revoked;
 use super::systemd::{InheritedSockets, Service};
-use super::tide::Tide;
-use super::utc::unix_now;
-use crate::auth::Authenticator;
 use crate::config::{Config, raw};
 use crate::net::listener::{ListenError, ListenFailure};
-use crate::net::sys::{host_name::host_name, memory, open_files};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
-use std::{fmt, io, net::IpAddr, sync::Arc};
+use crate::net::sys::{host_name::host_name, open_files};
+use std::sync::{Arc, mpsc};
+use std::{fmt, io, net::IpAddr};
 
 /// All that a server starts from.
-#[derive(Debug)]
 pub struct Start {
-    /// The configuration, found good.
+    /// Reads the configuration again.
+    pub load: Load,
+    /// The configuration, found good. It lets somebody log in: where what was written does not, by the server's own secret.
     pub config: Config,
     /// The same as it was written, to be shown.
     pub raw: raw::Config,
-    /// Who may log in: what `config.auth` says, or the server's own secret when that says nothing.
-    pub authenticator: Arc<Authenticator>,
     /// Where to listen and where to relay from, as the host has these addresses now.
     pub advert: Advert,
     /// All addresses the host has now.
@@ -104,100 +103,56 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let decisions = Arc::new(Decisions::default());
     let (events, writer) =
         EventLog::start(decisions.clone()).map_err(ServeError::system("start a thread"))?;
-    let (mut certificates, acme) = (start.certificates.take(), start.acme.take());
-    let tls = certificates.as_ref().map(|watch| watch.store().tls_configs());
-    let outlets = Outlets::prepare(&start.config.accounting).map_err(ServeError::Counterpart)?;
-    let (accounting, inbox) = accounting::queue(&outlets);
-    let counterpart = start.config.auth.webhook.as_ref().map(Counterpart::prepare).transpose();
-    let counterpart = counterpart.map_err(ServeError::Counterpart)?;
+    let counterparts = Ready::of(&start.config).map_err(ServeError::Counterpart)?;
+    let (accounting, notes) = accounting::queue(&counterparts.outlets);
     let (asker, questions) = auth_webhook::queue();
+    let tallies = Tallies { accounting: accounting.tally().clone(), auth_webhook: asker.tally().clone() };
+    let watch = start.certificates.take();
+    let revoked = Revoked::of(&start.config.server.state_dir);
+    let authenticator = revoked.authenticator(&start.config);
+    let tls = watch.as_ref().map(|watch| watch.store().tls_configs());
     let ears = Ears { events, accounting, asker };
-    let crew = Crew::start(&start, sockets, tls, &ears, &news)?;
-    drop((ears, news));
+    let crew = Crew::start(&start, &authenticator, sockets, tls, &ears, &news)?;
+    drop(ears);
     let name = start.config.server.name.clone().unwrap_or_else(host_name);
     let plane = Arc::new(Plane::new(Parts {
         workers: crew.lines(),
         clock: crew.clock,
         quota: crew.quota.clone(),
         ports: crew.ports.clone(),
-        certificates: certificates.as_ref().map(|watch| watch.store().clone()),
+        certificates: watch.as_ref().map(|watch| watch.store().clone()),
         decisions,
+        tallies,
+        revoked,
+        news,
         live: Live {
+            tls_name: watch.as_ref().and_then(Watch::name),
             config: start.config,
             raw: start.raw,
             advert: crew.advert.clone(),
-            authenticator: start.authenticator,
+            authenticator,
         },
     }));
-    let books = inbox
-        .start(plane.clone(), &name, outlets)
-        .map_err(ServeError::system("start the accounting thread"))?;
-    let clerk = questions
-        .start(plane.clone(), &name, counterpart)
-        .map_err(ServeError::system("start the thread of the auth webhook"))?;
+    let counterparts = Counterparts::start(counterparts, (notes, questions), &plane, &name)
+        .map_err(ServeError::system("start the threads of accounting and the auth webhook"))?;
+    let counterparts = Arc::new(counterparts);
     ready(&crew.advert);
     service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
-    let acme =
-        acme.map(acme::Setup::start).transpose().map_err(ServeError::system("start the ACME client"))?;
-    let served = wait(&incoming, &plane, certificates.as_mut(), &books, &mut service);
-    service.stopping();
-    drop((acme, clerk));
+    let acme = start
+        .acme
+        .map(acme::Setup::start)
+        .transpose()
+        .map_err(ServeError::system("start the ACME client"))?;
+    let reloader = Reloader::new(start.load, watch, acme, counterparts.clone());
+    let served = Keeper::new(plane, reloader, service).run(&incoming);
     crew.stop();
-    books.finish();
+    // Whoever else had it has gone with the main thread's work.
+    if let Some(counterparts) = Arc::into_inner(counterparts) {
+        counterparts.finish();
+    }
     writer.finish();
     served
-}
-
-/// Waits for what ends the server. Meanwhile gives back what a crowd has left behind, and looks after certificates.
-fn wait(
-    incoming: &Receiver<News>,
-    plane: &Plane,
-    mut certificates: Option<&mut Watch>,
-    books: &Bookkeeper,
-    service: &mut Service,
-) -> Result<(), ServeError> {
-    const TICK: Duration = Duration::from_secs(1);
-    let mut tide = Tide::default();
-    let tick = service.every(TICK);
-    loop {
-        service.turn(Instant::now(), plane.workers(), plane.quota().total());
-        match incoming.recv_timeout(tick) {
-            Ok(News::Stop(signal)) => {
-                tracing::info!(signal, "stopping");
-                return Ok(());
-            }
-            Ok(News::Reload) => {
-                service.reloading();
-                books.reopen();
-                reload(certificates.as_deref_mut());
-                service.reloaded(plane.quota().total());
-            }
-            Ok(News::WorkerEnded) | Err(RecvTimeoutError::Disconnected) => {
-                return Err(ServeError::WorkerEnded);
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                if tide.has_ebbed(plane.quota().total()) {
-                    memory::give_back();
-                }
-                if let Some(watch) = certificates.as_deref_mut() {
-                    watch.look(Instant::now(), unix_now()).iter().for_each(Notice::log);
-                }
-            }
-        }
-    }
-}
-
-/// Reads again what can change while the server runs.
-fn reload(certificates: Option<&mut Watch>) {
-    let Some(watch) = certificates else {
-        tracing::warn!(
-            "nothing to reload: there are no certificates, and the configuration is read at start only"
-        );
-        return;
-    };
-    tracing::info!("reloading certificates");
-    watch.reload(Instant::now(), unix_now()).iter().for_each(Notice::log);
 }
 
 /// Raises the limit of open files, and warns if it is lower than what could be needed.

@@ -272,3 +272,40 @@ fn an_allocation_that_lasts_has_records_of_what_went_through_it_so_far() {
         assert!(between.len() >= 2 && between.iter().all(|kind| kind == "interim"), "{kinds:?}");
     }
 }
+
+#[test]
+fn a_reload_turns_records_on_and_a_broken_one_still_opens_the_file_again() {
+    let home = Home::new("accounting-reload");
+    let mut server = start(&home, "", |file| home.turnbridge(&["--config", file]));
+    let path = home.path().join("records.jsonl");
+    let call = |user: &str| {
+        let mut client = client(&server, user);
+        client.allocate(|writer| writer).unwrap();
+        client.release();
+    };
+    call("before");
+    let config = home.path().join("turnbridge.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}file = \"records.jsonl\"\n")).unwrap();
+    server.process.reload();
+    server.wait_for("configuration reloaded", |_| Some(()));
+    call("after");
+    wait_for_records(&path, 2);
+
+    let moved = home.path().join("records.jsonl.1");
+    fs::rename(&path, &moved).unwrap();
+    fs::write(&config, format!("{text}file = \"nowhere/records.jsonl\"\n")).unwrap();
+    server.process.reload();
+    server.wait_for("configuration not reloaded; what ran goes on", |line| {
+        assert!(line["reason"].as_str().unwrap().contains("accounting.file: cannot open"), "{line}");
+        Some(())
+    });
+    server.wait_for("accounting.file opened again", |_| Some(()));
+    call("still");
+    wait_for_records(&path, 2);
+    assert_eq!(server.stop().code(), Some(0));
+    let users = |file: &Path| {
+        records(file).iter().map(|record| record["user_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((users(&moved), users(&path)), (vec!["after".into(); 2], vec!["still".into(); 2]));
+}

@@ -274,3 +274,23 @@ fn the_answerer_of_the_documentation_works() {
     server.wait_for("request refused", |line| (line["words"] == "this account is closed").then_some(()));
     assert_eq!(server.stop().code(), Some(0));
 }
+
+#[test]
+fn after_a_reload_another_one_is_asked_and_nothing_of_the_first_is_remembered() {
+    let home = Home::new("auth-reload");
+    let generous = WebServer::plain(|_| Reply::json(&json!({"allow": true, "password": PASSWORD})));
+    let strict = WebServer::plain(|_| Reply::json(&json!({"allow": false, "reason": "closed"})));
+    let mut server = start(&home, &format!("http://{}/", generous.address), "");
+    let mut kept = dave(&server);
+    kept.allocate(|writer| writer).unwrap();
+    let config = home.path().join("turnbridge.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let changed = text.replace(&generous.address.to_string(), &strict.address.to_string());
+    std::fs::write(&config, changed).unwrap();
+    server.process.reload();
+    server.wait_for("configuration reloaded", |_| Some(()));
+    assert_eq!(allocate(dave(&server)), Err(401));
+    assert_eq!(generous.requests().len(), 1);
+    kept.release();
+    assert_eq!(server.stop().code(), Some(0));
+}

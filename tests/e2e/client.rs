@@ -11,6 +11,8 @@ use crate::server::Credential;
 /// A client on a socket of its own.
 pub(crate) struct Client {
     socket: UdpSocket,
+    /// The last answer, for who wants to see more of it.
+    pub(crate) answer: Vec<u8>,
     pub(crate) login: Login,
 }
 
@@ -34,7 +36,7 @@ impl Client {
         let socket = UdpSocket::bind(source).unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-        Self { socket, login: Login::new(credential) }
+        Self { socket, answer: Vec::new(), login: Login::new(credential) }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -100,6 +102,7 @@ impl Client {
         for _ in 0..2 {
             let request = self.login.request(method, &attributes);
             let answer = self.exchange(&request);
+            self.answer.clone_from(&answer);
             match self.login.judge(&answer) {
                 Verdict::Granted => return Ok(answer),
                 Verdict::Challenged => {}

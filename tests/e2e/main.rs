@@ -29,6 +29,7 @@ mod auth_webhook;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod certificates;
+mod drain;
 mod exit_codes;
 mod fallback;
 mod first_minute;
@@ -43,6 +44,7 @@ mod netlab;
 mod networks;
 mod ports;
 mod proxy_protocol;
+mod reload;
 mod renewal_info;
 mod stream_ends;
 mod stream_framing;

@@ -52,7 +52,8 @@ impl Process {
         self.signal("HUP");
     }
 
-    fn signal(&self, name: &str) {
+    /// Sends it the signal of this name.
+    pub(crate) fn signal(&self, name: &str) {
         let script = format!("kill -s {name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }

@@ -11,7 +11,7 @@ use crate::config::{
 use std::{path::PathBuf, time::Duration};
 
 /// `[accounting]`, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accounting {
     /// The file they are added to, one a line.
     pub file: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub struct Accounting {
 }
 
 /// `[accounting.webhook]`, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountingWebhook {
     /// Which.
     pub to: Webhook,

@@ -10,7 +10,7 @@ use std::{fmt, path::PathBuf};
 use zeroize::Zeroizing;
 
 /// `[tls.acme]`, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acme {
     /// The names to have a certificate for, in lower case; never empty.
     pub names: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Acme {
 }
 
 /// External account binding (RFC 8555 §7.3.4).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ExternalAccount {
     /// The name of the key.
     pub kid: String,

@@ -8,7 +8,7 @@ use crate::config::{choice::WhenDown, raw, units::Seconds};
 use std::time::Duration;
 
 /// `[auth.webhook]`, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthWebhook {
     /// Who is asked.
     pub to: Webhook,

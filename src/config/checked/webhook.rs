@@ -17,7 +17,7 @@ use std::{
 };
 
 /// A web server of the operator's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     /// Where it is.
     pub url: WebUrl,

@@ -14,7 +14,8 @@ mod schedule;
 mod tls_alpn01;
 
 use super::certs::CertStore;
-use crate::config::{checked::Acme, choice::AcmeChallenge};
+use super::state::{self, StateError, Surroundings};
+use crate::config::{Config, checked::Acme, choice::AcmeChallenge};
 use files::Files;
 use renewal::Renewal;
 use std::{io, path::PathBuf, sync::Arc, thread};
@@ -40,6 +41,14 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// That of a configuration, if it wants certificates to come by themselves.
+    pub fn of(config: &Config, store: &Arc<CertStore>) -> Result<Option<Self>, StateError> {
+        let Some(settings) = config.tls.acme.clone() else { return Ok(None) };
+        let directory =
+            state::keep_directory(&config.server.state_dir, &Surroundings::of_this_process(), "acme")?;
+        Ok(Some(Self { settings, directory, store: store.clone() }))
+    }
+
     /// Starts the client. The TLS listeners must be open, because the CA may come at once.
     pub fn start(self) -> io::Result<AcmeThread> {
         let Self { settings, directory, store } = self;

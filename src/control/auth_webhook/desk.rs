@@ -44,6 +44,8 @@ pub(super) struct Desk {
     counterpart: Option<Counterpart>,
     cache: Option<Cache>,
     breaker: Breaker,
+    /// Counts configurations.
+    generation: u64,
     /// Requests under way, each with all that want to know the same.
     asked: HashMap<Subject, Vec<Question>>,
     requests: JoinSet<Reply>,
@@ -55,6 +57,7 @@ pub(super) struct Desk {
 
 /// What came of a request.
 struct Reply {
+    generation: u64,
     subject: Subject,
     result: Result<Decision, String>,
 }
@@ -109,6 +112,7 @@ impl Desk {
             counterpart,
             cache,
             breaker: Breaker::default(),
+            generation: 0,
             asked: HashMap::new(),
             requests: JoinSet::new(),
             waiting: VecDeque::new(),
@@ -125,12 +129,14 @@ impl Desk {
     ) {
         loop {
             tokio::select! {
-                Some(question) = questions.recv() => self.take(question),
-                Some(Ok(reply)) = self.requests.join_next() => self.settle(reply),
+                // What is to be asked is known before there is a question because of it.
+                biased;
                 word = words.recv() => match word {
                     Some(Word::Ask(counterpart)) => self.apply(*counterpart),
                     None => return,
                 },
+                Some(question) = questions.recv() => self.take(question),
+                Some(Ok(reply)) = self.requests.join_next() => self.settle(reply),
             }
         }
     }
@@ -139,6 +145,7 @@ impl Desk {
         self.cache = counterpart.as_ref().map(|counterpart| Cache::new(counterpart.settings.cache));
         self.counterpart = counterpart;
         self.breaker = Breaker::default();
+        self.generation += 1;
     }
 
     fn take(&mut self, question: Question) {
@@ -177,20 +184,25 @@ impl Desk {
         let live = self.plane.live();
         let realm = live.config.server.realm.clone();
         let letter = question.letter(live.authenticator.user_id(&question.user), &realm, &self.server);
-        let subject = question.subject();
+        let (subject, generation) = (question.subject(), self.generation);
         self.asked.insert(subject.clone(), vec![question]);
         self.tally.asked.add(1);
         self.tally.in_flight.add(1);
         self.requests.spawn(async move {
             let result = counterpart.ask(letter.into(), &subject.0, &realm).await;
-            Reply { subject, result }
+            Reply { generation, subject, result }
         });
     }
 
     /// Takes what came of a request to all who wait for it.
-    fn settle(&mut self, Reply { subject, result }: Reply) {
+    fn settle(&mut self, Reply { generation, subject, result }: Reply) {
         self.tally.in_flight.subtract(1);
         let questions = self.asked.remove(&subject).unwrap_or_default();
+        if generation != self.generation {
+            // It was asked under another configuration.
+            questions.into_iter().for_each(|question| self.take(question));
+            return self.go_on();
+        }
         match result {
             Ok(decision) => {
                 self.breaker.succeed();

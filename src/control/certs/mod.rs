@@ -13,6 +13,7 @@ mod tests;
 mod watch;
 
 use crate::{config::choice::TlsVersion, net::tls::TlsConfigs};
+use arc_swap::ArcSwap;
 use choice::{Challenges, Served};
 use identity::Identity;
 use rustls::{
@@ -27,6 +28,7 @@ use rustls::{
 use std::{fmt, path::PathBuf, sync::Arc};
 
 pub use notice::Notice;
+pub(super) use watch::Prepared;
 pub use watch::Watch;
 
 /// A certificate with its key and its chain.
@@ -64,7 +66,7 @@ pub struct CertificateStatus {
 pub struct CertStore {
     served: Arc<Served>,
     challenges: Arc<Challenges>,
-    configs: TlsConfigs,
+    configs: ArcSwap<TlsConfigs>,
 }
 
 impl CertStore {
@@ -72,7 +74,13 @@ impl CertStore {
     pub fn new(min_version: TlsVersion) -> Result<Arc<Self>, rustls::Error> {
         let (served, challenges) = (Arc::new(Served::default()), Arc::new(Challenges::default()));
         let configs = configs(min_version, &served, &challenges)?;
-        Ok(Arc::new(Self { served, challenges, configs }))
+        Ok(Arc::new(Self { served, challenges, configs: ArcSwap::from_pointee(configs) }))
+    }
+
+    /// From the next handshake on clients need this version or a newer one.
+    pub fn set_min_version(&self, min_version: TlsVersion) -> Result<(), rustls::Error> {
+        self.configs.store(Arc::new(configs(min_version, &self.served, &self.challenges)?));
+        Ok(())
     }
 
     /// Serves these instead of all that came from files before. The first is for clients that ask for no name.
@@ -104,7 +112,7 @@ impl CertStore {
 
     /// What listeners need. All of it serves whatever is in this store at the time of a handshake.
     pub fn tls_configs(&self) -> TlsConfigs {
-        self.configs.clone()
+        TlsConfigs::clone(&self.configs.load())
     }
 
     /// All that is served.

@@ -2,6 +2,7 @@
 
 use super::{CertStore, Certificate, Notice, advice, expiry::Expiry, load::load, pem, roots::Roots};
 use crate::config::checked::{CertificateFiles, Tls};
+use crate::config::choice::TlsVersion;
 use sha2::{Digest, Sha256};
 use std::{
     sync::Arc,
@@ -17,8 +18,19 @@ pub struct Watch {
     names: Vec<String>,
     /// Those that certificates will come for by themselves.
     ordered: Vec<String>,
+    min_version: TlsVersion,
     expiry: Expiry,
     looked: Option<Instant>,
+}
+
+/// The files of a configuration, read and found good.
+#[derive(Debug)]
+pub(in crate::control) struct Prepared {
+    pairs: Vec<Pair>,
+    names: Vec<String>,
+    ordered: Vec<String>,
+    min_version: TlsVersion,
+    notices: Vec<Notice>,
 }
 
 /// A chain file and a key file.
@@ -51,30 +63,39 @@ impl Watch {
     /// and all problems are told; otherwise what should be mended.
     pub fn start(tls: &Tls, unix_now: u64) -> Result<(Self, Vec<Notice>), Vec<String>> {
         let store = CertStore::new(tls.min_version).map_err(|error| vec![format!("TLS: {error}")])?;
-        let (mut pairs, mut notices, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        let roots = if tls.certificates.is_empty() { Roots::default() } else { Roots::of_this_host() };
-        for files in &tls.certificates {
-            let hash = hash(files);
-            match load(files) {
-                Ok((certificate, warnings)) => {
-                    let certificate = Arc::new(certificate);
-                    notices.push(Notice::Loaded(certificate.status()));
-                    notices.extend(advise(&certificate, files, &roots, unix_now, warnings));
-                    pairs.push(Pair { files: files.clone(), certificate, hash, broken: None });
-                }
-                Err(problem) => problems.push(problem),
+        let prepared = Prepared::read(tls, unix_now)?;
+        let (pairs, names, ordered) = (Vec::new(), Vec::new(), Vec::new());
+        let min_version = tls.min_version;
+        let mut watch =
+            Self { store, pairs, names, ordered, min_version, expiry: Expiry::default(), looked: None };
+        let notices = watch.take(prepared, unix_now);
+        Ok((watch, notices))
+    }
+
+    /// Reads the files of another configuration, without serving them yet.
+    pub(in crate::control) fn prepare(&self, tls: &Tls, unix_now: u64) -> Result<Prepared, Vec<String>> {
+        Prepared::read(tls, unix_now)
+    }
+
+    /// Serves what was prepared, in place of all that came from files before. What stays the same is not told again.
+    pub(in crate::control) fn take(&mut self, prepared: Prepared, unix_now: u64) -> Vec<Notice> {
+        let Prepared { pairs, names, ordered, min_version, mut notices } = prepared;
+        let is_known =
+            |pair: &Pair| self.pairs.iter().any(|known| known.files == pair.files && known.hash == pair.hash);
+        if !pairs.is_empty() && pairs.iter().all(is_known) {
+            notices.retain(|notice| !matches!(notice, Notice::Loaded(_)));
+        }
+        if min_version != self.min_version {
+            match self.store.set_min_version(min_version) {
+                Ok(()) => self.min_version = min_version,
+                Err(error) => tracing::error!(%error, "the oldest version of TLS stays what it was"),
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let ordered = tls.acme.as_ref().map(|acme| acme.names.clone()).unwrap_or_default();
-        let names = tls.names.clone();
-        let mut watch = Self { store, pairs, names, ordered, expiry: Expiry::default(), looked: None };
-        watch.install();
-        notices.extend(watch.on_names());
-        notices.extend(watch.expiry.check(&watch.store.status(), unix_now));
-        Ok((watch, notices))
+        (self.pairs, self.names, self.ordered) = (pairs, names, ordered);
+        self.install();
+        notices.extend(self.on_names());
+        notices.extend(self.expiry.check(&self.store.status(), unix_now));
+        notices
     }
 
     /// What is served.
@@ -130,6 +151,32 @@ impl Watch {
         let certificates: Vec<_> = self.pairs.iter().map(|pair| pair.certificate.clone()).collect();
         let names = self.names.iter().filter(|name| !self.ordered.contains(name)).map(String::as_str);
         advice::on_names(names, &certificates).into_iter().map(Notice::Advice).collect()
+    }
+}
+
+impl Prepared {
+    /// Reads all files of `tls`. All problems are told; otherwise what should be mended.
+    fn read(tls: &Tls, unix_now: u64) -> Result<Self, Vec<String>> {
+        let (mut pairs, mut notices, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        let roots = if tls.certificates.is_empty() { Roots::default() } else { Roots::of_this_host() };
+        for files in &tls.certificates {
+            let hash = hash(files);
+            match load(files) {
+                Ok((certificate, warnings)) => {
+                    let certificate = Arc::new(certificate);
+                    notices.push(Notice::Loaded(certificate.status()));
+                    notices.extend(advise(&certificate, files, &roots, unix_now, warnings));
+                    pairs.push(Pair { files: files.clone(), certificate, hash, broken: None });
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let ordered = tls.acme.as_ref().map(|acme| acme.names.clone()).unwrap_or_default();
+        let (names, min_version) = (tls.names.clone(), tls.min_version);
+        Ok(Self { pairs, names, ordered, min_version, notices })
     }
 }
 

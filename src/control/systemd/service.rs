@@ -44,6 +44,12 @@ impl Service {
         self.notifier.ready(&self.status(allocations));
     }
 
+    /// The server drains before it stops, which may take this long.
+    pub(in super::super) fn leaving(&self, patience: Duration) {
+        self.notifier.stopping("draining");
+        self.notifier.extend(patience);
+    }
+
     pub(in super::super) fn stopping(&self) {
         self.notifier.stopping("stopping");
     }

@@ -1,0 +1,117 @@
+//! What a reload changes, as operators read it.
+
+use std::fmt;
+
+use crate::config::raw;
+
+/// One key that has another value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its path, like `limits.max_lifetime`.
+    pub key: String,
+    /// What it was; `None` if it was not there.
+    pub old: Option<String>,
+    /// What it is; `None` if it is gone.
+    pub new: Option<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "(nothing)".to_owned());
+        write!(f, "{}: {} -> {}", self.key, shown(&self.old), shown(&self.new))
+    }
+}
+
+/// All keys whose values differ, in the order of their names. Secrets are masked, so that of one that differs only the
+/// section can be told.
+pub(super) fn between(old: &raw::Config, new: &raw::Config) -> Vec<Change> {
+    let [old_table, new_table] = [old, new].map(|config| toml::Table::try_from(config).unwrap_or_default());
+    let mut changes = Vec::new();
+    compare("", Some(&old_table.into()), Some(&new_table.into()), &mut changes);
+    let masked = |section: &str, differs: bool| {
+        let is_told = changes.iter().any(|change| change.key.starts_with(section));
+        (differs && !is_told).then(|| Change {
+            key: section.to_owned(),
+            old: Some("***".to_owned()),
+            new: Some("*** (another secret)".to_owned()),
+        })
+    };
+    let secret = masked("auth", old.auth != new.auth);
+    changes.extend(secret);
+    changes.sort_by(|one, other| one.key.cmp(&other.key));
+    changes
+}
+
+/// Goes down to where the values are: tables and lists of tables by their parts, the rest as a whole.
+fn compare(key: &str, old: Option<&toml::Value>, new: Option<&toml::Value>, changes: &mut Vec<Change>) {
+    if old == new {
+        return;
+    }
+    let parts = |value: Option<&toml::Value>| match value {
+        Some(toml::Value::Table(table)) => {
+            Some(table.iter().map(|(name, value)| (format!(".{name}"), value.clone())).collect())
+        }
+        Some(toml::Value::Array(list)) if list.iter().any(toml::Value::is_table) => {
+            Some(list.iter().enumerate().map(|(at, value)| (format!("[{at}]"), value.clone())).collect())
+        }
+        Some(
+            toml::Value::Array(_)
+            | toml::Value::String(_)
+            | toml::Value::Integer(_)
+            | toml::Value::Float(_)
+            | toml::Value::Boolean(_)
+            | toml::Value::Datetime(_),
+        )
+        | None => None::<Vec<(String, toml::Value)>>,
+    };
+    let (old_parts, new_parts) = (parts(old), parts(new));
+    if old_parts.is_none() && new_parts.is_none() {
+        let shown = |value: Option<&toml::Value>| value.map(ToString::to_string);
+        return changes.push(Change { key: key.to_owned(), old: shown(old), new: shown(new) });
+    }
+    let (old_parts, new_parts) = (old_parts.unwrap_or_default(), new_parts.unwrap_or_default());
+    let find = |parts: &[(String, toml::Value)], wanted: &str| {
+        parts.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
+    };
+    let added = new_parts.iter().filter(|(name, _)| find(&old_parts, name).is_none());
+    for (name, _) in old_parts.iter().chain(added) {
+        let path = format!("{key}{name}");
+        let path = path.trim_start_matches('.');
+        compare(path, find(&old_parts, name).as_ref(), find(&new_parts, name).as_ref(), changes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> raw::Config {
+        toml::from_str(text).unwrap()
+    }
+
+    fn told(old: &str, new: &str) -> Vec<String> {
+        between(&raw(old), &raw(new)).iter().map(Change::to_string).collect()
+    }
+
+    #[test]
+    fn each_key_that_differs_is_told_once_with_both_values() {
+        let old = "limits.max_lifetime = \"1h\"\npeers.deny = [\"192.0.2.0/24\"]";
+        let new = "limits.max_lifetime = \"2h\"\nlog.level = \"debug\"\n[[listener]]\naddress = \":443\"";
+        let expected = [
+            "limits.max_lifetime: \"1h\" -> \"2h\"",
+            "listener[0].address: \":3478\" -> \":443\"",
+            "listener[1].address: \":3478\" -> (nothing)",
+            "listener[1].transport: \"tcp\" -> (nothing)",
+            "log.level: \"info\" -> \"debug\"",
+            "peers.deny: [\"192.0.2.0/24\"] -> []",
+        ];
+        assert_eq!(told(old, new), expected);
+        assert_eq!(told(new, new), [""; 0]);
+    }
+
+    #[test]
+    fn of_a_secret_only_the_section_is_told() {
+        let told = told("auth.secrets = [\"north-north\"]", "auth.secrets = [\"south-south\"]");
+        assert_eq!(told, ["auth: *** -> *** (another secret)"]);
+    }
+}

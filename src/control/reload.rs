@@ -1,0 +1,225 @@
+//! Reads the configuration again and takes it into use, whole or not at all.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::acme::{self, AcmeThread};
+use super::advert::Advert;
+use super::certs::{Notice, Prepared, Watch};
+use super::counterparts::{Counterparts, Difference};
+use super::credentials;
+use super::difference::{self, Change};
+use super::logging;
+use super::plane::{Live, Plane};
+use super::settings::settings;
+use super::utc::unix_now;
+use crate::auth::Authenticator;
+use crate::config::{Config, ConfigError, Loaded, raw};
+use crate::net::sys::interfaces;
+
+/// Reads the configuration from where it came from when the server started.
+pub type Load = Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>;
+
+/// What came of a reload: what has changed, or why nothing has.
+pub type Reload = Result<Reloaded, Problems>;
+
+/// What a reload has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Each key that has another value, and is in force.
+    pub changes: Vec<Change>,
+    /// Each key whose new value waits for a restart.
+    pub at_restart: Vec<Change>,
+    /// What is allowed but probably not wanted.
+    pub warnings: Vec<String>,
+}
+
+/// Why a configuration was not taken into use: all that is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+/// What can be read again.
+pub(super) struct Reloader {
+    load: Load,
+    watch: Option<Watch>,
+    acme: Option<AcmeThread>,
+    counterparts: Arc<Counterparts>,
+}
+
+/// A configuration that was found good, and all that comes of it.
+struct Next {
+    live: Live,
+    host: Vec<IpAddr>,
+    certificates: Option<Prepared>,
+    counterparts: Difference,
+    reloaded: Reloaded,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        load: Load,
+        watch: Option<Watch>,
+        acme: Option<AcmeThread>,
+        counterparts: Arc<Counterparts>,
+    ) -> Self {
+        Self { load, watch, acme, counterparts }
+    }
+
+    /// The certificates, if there are any.
+    pub(super) fn watch(&mut self) -> Option<&mut Watch> {
+        self.watch.as_mut()
+    }
+
+    /// Reads the certificates again, and nothing else.
+    pub(super) fn certificates(&mut self) {
+        match &mut self.watch {
+            Some(watch) => {
+                tracing::info!("reloading certificates");
+                watch.reload(Instant::now(), unix_now()).iter().for_each(Notice::log);
+            }
+            None => tracing::warn!("there are no certificates to reload: no listener has TLS"),
+        }
+    }
+
+    /// Reads everything again. What is wrong changes nothing, and is told.
+    pub(super) fn reload(&mut self, plane: &Plane) -> Reload {
+        self.counterparts.reopen();
+        let reload = match self.prepare(plane) {
+            Ok(next) => Ok(self.apply(plane, next)),
+            Err(problems) => Err(problems),
+        };
+        plane.note_reload(&reload);
+        match &reload {
+            Ok(reloaded) => reloaded.log(),
+            Err(Problems(problems)) => {
+                for problem in problems {
+                    tracing::error!(reason = %problem, "configuration not reloaded; what ran goes on");
+                }
+            }
+        }
+        reload
+    }
+
+    fn prepare(&self, plane: &Plane) -> Result<Next, Problems> {
+        let old = plane.live();
+        let Loaded { mut raw, mut config, warnings } = (self.load)().map_err(Problems::of_config)?;
+        let all_changes = difference::between(&old.raw, &raw);
+        keep_what_is_open(&old, &mut raw, &mut config);
+        let changes = difference::between(&old.raw, &raw);
+        let at_restart = all_changes.into_iter().filter(|change| !changes.contains(change)).collect();
+        credentials::complete(&mut config).map_err(|error| Problems(vec![error.to_string()]))?;
+        let certificates = match &self.watch {
+            Some(watch) => Some(watch.prepare(&config.tls, unix_now()).map_err(Problems)?),
+            None => None,
+        };
+        let host = interfaces::local_addresses()
+            .map_err(|error| Problems(vec![format!("the host's addresses cannot be found: {error}")]))?;
+        let advert = Advert { listeners: old.advert.listeners.clone(), ..Advert::of(&config, &host) };
+        if advert.relays.is_empty() {
+            let problem = "this host has no address to relay from; set relay.addresses";
+            return Err(Problems(vec![problem.to_owned()]));
+        }
+        let counterparts =
+            Difference::between(&old.config, &config).map_err(|problem| Problems(vec![problem]))?;
+        let authenticator = plane.authenticator(&config);
+        let tls_name = old.tls_name.clone();
+        let live = Live { config, raw, advert, authenticator, tls_name };
+        Ok(Next {
+            live,
+            host,
+            certificates,
+            counterparts,
+            reloaded: Reloaded { changes, at_restart, warnings },
+        })
+    }
+
+    fn apply(&mut self, plane: &Plane, next: Next) -> Reloaded {
+        let Next { mut live, host, certificates, counterparts, reloaded } = next;
+        let old = plane.live();
+        // Before anybody asks because of it.
+        self.counterparts.apply(counterparts);
+        let settings = Arc::new(settings(&live.config, &live.advert, &host, plane.workers().len()));
+        let authenticator: Arc<Authenticator> = live.authenticator.clone();
+        plane.tell_all("the new configuration", move |relay, now, mut out| {
+            relay.set_settings(now, settings.clone(), &mut out);
+            relay.set_authenticator(now, authenticator.clone(), &mut out);
+        });
+        if let (Some(watch), Some(prepared)) = (&mut self.watch, certificates) {
+            watch.take(prepared, unix_now()).iter().for_each(Notice::log);
+            live.tls_name = watch.name();
+        }
+        self.restart_acme(&old.config, &live.config);
+        if old.config.log_level != live.config.log_level {
+            logging::set_level(live.config.log_level);
+        }
+        plane.set_live(live);
+        reloaded
+    }
+
+    /// Another order, or another CA, is for another client.
+    fn restart_acme(&mut self, old: &Config, new: &Config) {
+        if old.tls.acme == new.tls.acme {
+            return;
+        }
+        self.acme = None;
+        let Some(watch) = &self.watch else { return };
+        let setup = acme::Setup::of(new, watch.store()).map_err(|error| error.to_string());
+        let started = setup
+            .and_then(|setup| setup.map(acme::Setup::start).transpose().map_err(|error| error.to_string()));
+        match started {
+            Ok(acme) => self.acme = acme,
+            Err(reason) => tracing::error!(reason, "the ACME client cannot be started; nothing is renewed"),
+        }
+    }
+}
+
+/// Sockets that are open stay what they are: what is written about them waits for a restart.
+fn keep_what_is_open(old: &Live, raw: &mut raw::Config, config: &mut Config) {
+    let places = |raw: &raw::Config| {
+        raw.listener.iter().map(|listener| (listener.address, listener.transport)).collect::<Vec<_>>()
+    };
+    if places(&old.raw) != places(raw) {
+        raw.listener.clone_from(&old.raw.listener);
+        config.listeners.clone_from(&old.config.listeners);
+    }
+    let pairs = |raw: &raw::Config| (raw.nat_discovery.addresses.clone(), raw.nat_discovery.alternate_port);
+    if pairs(&old.raw) != pairs(raw) {
+        raw.nat_discovery.clone_from(&old.raw.nat_discovery);
+        config.nat_discovery.clone_from(&old.config.nat_discovery);
+    }
+    raw.server.name.clone_from(&old.raw.server.name);
+    raw.server.workers = old.raw.server.workers;
+    raw.server.receive_buffer = old.raw.server.receive_buffer;
+    raw.server.send_buffer = old.raw.server.send_buffer;
+    raw.server.state_dir.clone_from(&old.raw.server.state_dir);
+    raw.log.format = old.raw.log.format;
+    let realm = config.server.realm.clone();
+    config.server = crate::config::checked::Server { realm, ..old.config.server.clone() };
+}
+
+impl Problems {
+    fn of_config(error: ConfigError) -> Self {
+        Self(error.problems.iter().map(ToString::to_string).collect())
+    }
+}
+
+impl Reloaded {
+    fn log(&self) {
+        for warning in &self.warnings {
+            tracing::warn!(detail = %warning, "configuration can be improved");
+        }
+        for Change { key, old, new } in &self.changes {
+            tracing::info!(key, old = old.as_deref(), new = new.as_deref(), "configuration changed");
+        }
+        for Change { key, old, new } in &self.at_restart {
+            tracing::warn!(
+                key,
+                old = old.as_deref(),
+                new = new.as_deref(),
+                "this change waits for a restart of the server"
+            );
+        }
+        tracing::info!(changes = self.changes.len(), "configuration reloaded");
+    }
+}
