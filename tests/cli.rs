@@ -94,6 +94,7 @@ fn help_and_version_are_results() {
         &["check", "--help"],
         &["credential", "--help"],
         &["credential", "verify", "--help"],
+        &["import", "--help"],
     ] {
         assert!(home.run(arguments).expect(0).out.contains("Example"), "{arguments:?}");
     }
@@ -183,7 +184,7 @@ fn check_shows_what_is_in_effect_with_secrets_masked() {
         "t.toml",
         "[[listener]]\naddress = \"127.0.0.1:3478\"\n[relay]\naddresses = [\"127.0.0.1\", \"192.0.2.254\"]\n\
          external = [\"203.0.113.7/127.0.0.1\"]\n[auth]\nsecrets = [\"hidden-hidden-hidden\"]\n\
-         [[auth.user]]\nname = \"bob\"\npassword = \"hidden\"\n",
+         [[auth.user]]\nname = \"bob\"\npassword = \"hidden\"\n[metrics]\nlisten = [\"127.0.0.1:9641\"]\n",
     );
     let environment = [("TURNBRIDGE_LIMITS__MAX_LIFETIME", "30m"), ("TURNBRIDGE_LOG", "debug")];
     let ran = home.run_with(&["check", "t.toml", "--log-format", "json"], &environment, "").expect(0);
@@ -198,6 +199,7 @@ fn check_shows_what_is_in_effect_with_secrets_masked() {
         "#   listens on  udp:127.0.0.1:3478\n",
         "#   relays from 203.0.113.7, bound to 127.0.0.1\n",
         "#   logs in     with time-limited credentials, by secret 1 (auth.secrets[0])\n",
+        "#   measured at 127.0.0.1:9641\n",
         "#   logs in     as the static user bob\n",
         "#   clients use turn:203.0.113.7:3478?transport=udp\n",
     ] {
@@ -386,6 +388,70 @@ fn check_shows_what_would_be_ordered_and_by_which_name_clients_come() {
         assert!(ran.out.contains(line), "{line} in {}", ran.out);
     }
     assert!(!format!("{ran:?}").contains("hidden"), "{ran:?}");
+}
+
+#[test]
+fn an_imported_configuration_goes_to_a_file_that_only_its_owner_reads() {
+    let home = Home::new("import");
+    home.file(
+        "turnserver.conf",
+        "use-auth-secret\nstatic-auth-secret=hidden-hidden-hi\ncli-password=hidden\n",
+    );
+    let ran = home.run(&["import", "turnserver.conf", "-o", "t.toml"]).expect(0);
+    assert!(ran.out.is_empty() && ran.err.contains("line 3, cli-password: "), "{ran:?}");
+    assert!(!ran.err.contains("hidden"), "{ran:?}");
+    let path = home.0.join("t.toml");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    home.run(&["check", "t.toml"]).expect(0);
+
+    let ran = home.run(&["import", "turnserver.conf", "-o", "t.toml"]).expect(1);
+    assert_eq!(ran.err, "error: t.toml is there already; --force replaces it\n");
+    home.file("turnserver.conf", "realm=other.example\n");
+    home.run(&["import", "turnserver.conf", "-o", "t.toml", "--force"]).expect(0);
+    assert!(fs::read_to_string(&path).unwrap().contains("other.example"));
+    home.run(&["import", "turnserver.conf", "--force"]).expect(2);
+}
+
+#[test]
+fn an_import_prints_for_programs_and_for_people() {
+    let home = Home::new("import-output");
+    let text = "listening-port=3400\nlistning-port=1\nrealm=\"x\"\ncert=chain.pem\npkey=key.pem\n";
+    let ran = home.run_with(&["import", "-"], &[], text).expect(0);
+    let toml: toml::Table = toml::from_str(&ran.out).unwrap();
+    assert_eq!(toml["listener"][0]["address"].as_str(), Some(":3400"));
+    // Relative paths start where the file is, or the shell.
+    let chain = home.0.canonicalize().unwrap().join("chain.pem");
+    assert_eq!(toml["tls"]["certificate"][0]["chain"].as_str(), chain.to_str());
+    assert!(
+        ran.err.contains("line 2, listning-port: not an option of coturn; did you mean listening-port?"),
+        "{ran:?}"
+    );
+
+    let ran = home.run_with(&["import", "-", "--json"], &[], text).expect(0);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let entry = |at: usize| {
+        (&json["entries"][at]["line"], &json["entries"][at]["verdict"], &json["entries"][at]["keys"][0])
+    };
+    assert_eq!(entry(0), (&1.into(), &"mapped".into(), &"listener.address".into()));
+    assert_eq!((entry(1).0, entry(1).1), (&2.into(), &"unknown".into()));
+    assert!(json["toml"].as_str().unwrap().contains("realm = \"x\""));
+    let ran = home.run_with(&["import", "-", "--json", "-o", "t.toml"], &[], text).expect(0);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert!(json["toml"].is_null() && json["entries"].is_array(), "{ran:?}");
+}
+
+#[test]
+fn a_database_that_was_asked_for_must_be_there_and_another_need_not() {
+    let home = Home::new("import-database");
+    home.file("turnserver.conf", "userdb=nowhere/turndb\nlistening-port=3400\n");
+    let ran = home.run(&["import", "turnserver.conf"]).expect(0);
+    assert!(ran.err.starts_with("warning: nowhere/turndb: "), "{ran:?}");
+    assert!(ran.err.contains("line 1, userdb: the database was not read"), "{ran:?}");
+    assert!(ran.out.contains("address = \":3400\""), "{ran:?}");
+    let ran = home.run(&["import", "turnserver.conf", "--userdb", "turndb"]).expect(1);
+    assert!(ran.err.starts_with("error: turndb: "), "{ran:?}");
+    let ran = home.run(&["import", "nothing.conf"]).expect(1);
+    assert!(ran.err.starts_with("error: nothing.conf cannot be read: "), "{ran:?}");
 }
 
 #[test]

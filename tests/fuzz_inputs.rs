@@ -30,6 +30,7 @@ fn targets() -> Vec<Target> {
         Target { name: "core", check: checks::model::play, seeds: plays() },
         Target { name: "relay", check: checks::relay::sequence, seeds: sequences() },
         Target { name: "config", check: checks::config::text, seeds: configurations() },
+        Target { name: "coturn", check: checks::coturn::text, seeds: foreign_configurations() },
         Target { name: "proxy_protocol", check: checks::proxy_protocol::first_bytes, seeds: proxy_headers() },
         Target { name: "username", check: checks::auth::username, seeds: usernames() },
     ]
@@ -244,6 +245,28 @@ fn configurations() -> Vec<(&'static str, Vec<u8>)> {
         (
             "environment",
             "[log]\nlevel = \"info\"\n\0TURNBRIDGE_LOG__LEVEL=warn\nTURNBRIDGE_SERVER__REALM=a\n",
+        ),
+    ];
+    texts.map(|(name, text)| (name, text.as_bytes().to_vec())).into()
+}
+
+fn foreign_configurations() -> Vec<(&'static str, Vec<u8>)> {
+    let texts = [
+        ("empty", ""),
+        (
+            "listeners",
+            "listening-ip=192.0.2.1\nlistening-ip=192.0.2.2\nlistening-port=443\ncert=/c\npkey=/k\nrfc5780\n\
+             aux-server=[::1]:5\ntcp-proxy-port=9\nno-udp=off\n",
+        ),
+        (
+            "relay",
+            "relay-ip=10.0.0.1\nrelay-ip=10.0.0.2\nexternal-ip=1.2.3.4/10.0.0.1\nexternal-ip=1.2.3.5\nmin-port=9\n\
+             denied-peer-ip=10.0.0.0-10.9.0.7\nallowed-peer-ip=::1-::9\n",
+        ),
+        (
+            "users",
+            "realm \"x\"\nuser=bob:letmein\nuser=eve:0x00112233445566778899aabbccddeeff\nuser-quota=9\nmax-bps=64\n\
+             no-cli\nlisten=1\n\0ux bob 00112233445566778899aabbccddeeff\nsx north\nax 10.0.0.1\nox max-bps=7\n",
         ),
     ];
     texts.map(|(name, text)| (name, text.as_bytes().to_vec())).into()

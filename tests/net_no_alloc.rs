@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use turnbridge::net::listener::{WorkerListeners, open_listeners};
 use turnbridge::net::ports::{RelayAddress, RelayPorts};
-use turnbridge::net::stream::{Security, StreamListen, StreamListener, StreamOptions, open_stream_listeners};
+use turnbridge::net::stream::{
+    CapLimits, Caps, Neighbours, Security, StreamListen, StreamListener, StreamOptions, open_stream_listeners,
+};
 use turnbridge::net::sys::udp::BufferSizes;
 use turnbridge::net::worker::{Clock, Core, Setup, Siblings, start};
 use turnbridge::turn::{
@@ -106,8 +108,7 @@ const FIRST: [u8; 20] = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7
 fn relaying_allocates_nothing() {
     let any = "127.0.0.1:0".parse().unwrap();
     let listeners = open_listeners(&[any], 1, BufferSizes::default(), |_| Vec::new()).unwrap().remove(0);
-    let listen =
-        StreamListen { address: any, security: Security::Plain, proxies: Vec::new().into(), fallback: None };
+    let listen = StreamListen { address: any, security: Security::Plain, neighbours: Neighbours::default() };
     let stream_listeners = open_stream_listeners(&[listen], 1, |_| Vec::new()).unwrap().remove(0);
     let datagrams = socket();
     datagrams.connect(listeners[0].address()).unwrap();
@@ -134,6 +135,7 @@ fn check(
         listeners,
         stream_listeners,
         streams: StreamOptions::default(),
+        caps: Arc::new(Caps::new(CapLimits::NONE, 0)),
         siblings: Siblings::family(1).remove(0),
         ports: Arc::new(RelayPorts::new(&[relay_address], ports, [0; 32])),
         relay_buffers: BufferSizes::default(),

@@ -49,10 +49,10 @@ fn shown(text: &[u8], overrides: Vec<Override>) -> String {
 }
 
 /// A file that is gone when it has been read.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn write(text: &[u8]) -> Self {
+    pub(crate) fn write(text: &[u8]) -> Self {
         let name = format!("turnbridge-config-{}-{:?}", std::process::id(), std::thread::current().id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, text).expect("the temporary directory can be written to");

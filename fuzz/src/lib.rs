@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod coturn;
 pub mod differential;
 pub mod model;
 pub mod proxy_protocol;

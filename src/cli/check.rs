@@ -89,6 +89,7 @@ fn describe(config: &Config, advert: &Advert, certificates: Option<&Watch>) -> S
         ("listens on", advert.listeners.iter().map(ToString::to_string).collect::<Vec<_>>()),
         ("relays from", relays.collect()),
         ("tells NATs", discoveries(config)),
+        ("measured at", config.metrics.listen.iter().map(ToString::to_string).collect()),
         ("logs in", logins(config)),
         ("certificate", certificates.map(served).unwrap_or_default()),
         ("certificate", config.tls.acme.iter().map(ordered).collect()),

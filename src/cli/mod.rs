@@ -6,6 +6,7 @@ mod completions;
 mod credential;
 mod exit;
 mod healthcheck;
+mod import;
 mod man;
 mod output;
 mod serve;
@@ -27,6 +28,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Credential(args)) => credential::run(&args),
+        Some(Command::Import(args)) => import::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
@@ -67,6 +69,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Make a time-limited credential, or say what is wrong with one
     Credential(Box<credential::CredentialArgs>),
+    /// Make a configuration from one of coturn's, and say what of it is not the same
+    Import(import::ImportArgs),
     /// Load a TURN server, check what it relays, and tell what it spends
     Bench(bench::BenchArgs),
     /// Say whether the server on this host answers
@@ -86,6 +90,7 @@ Examples:
   turnbridge healthcheck                        does it answer?
   turnbridge credential --user alice --json     iceServers for a browser
   turnbridge credential verify NAME PASSWORD    why does it not log in?
+  turnbridge import /etc/turnserver.conf        come from coturn
 
 Every key of the configuration can be set from the environment as TURNBRIDGE_SECTION__KEY.
 

@@ -7,9 +7,10 @@ mod auth_webhook;
 mod credentials_directory;
 mod drain;
 mod limits;
-mod listener;
+pub(super) mod listener;
+mod metrics;
 mod nat_discovery;
-mod relay;
+pub(super) mod relay;
 mod tls;
 mod webhook;
 
@@ -20,6 +21,7 @@ pub use auth_webhook::{AuthWebhook, CacheLimits, LONGEST_TTL};
 pub use drain::Drain;
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;
+pub use metrics::Metrics;
 pub use nat_discovery::{AddressPair, NatDiscovery};
 pub use relay::{External, Relay};
 pub use tls::{CertificateFiles, Tls};
@@ -65,6 +67,8 @@ pub struct Config {
     pub drain: Drain,
     /// The channel numbers that may be bound.
     pub channel_numbers: ChannelNumbers,
+    /// Where the figures are told.
+    pub metrics: Metrics,
     /// From which level on something is logged.
     pub log_level: LogLevel,
     /// How a log line looks.
@@ -119,6 +123,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         accounting: accounting::check(&raw.accounting, &mut findings),
         drain: drain::check(&raw.drain, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
+        metrics: metrics::check(raw, &mut findings),
         log_level: raw.log.level,
         log_format: raw.log.format,
     };
@@ -146,22 +151,25 @@ impl Findings<'_> {
     }
 
     /// A relative path in a file means beside that file, wherever the server was started from; one that begins with
-    /// `${CREDENTIALS_DIRECTORY}` leads to what systemd hands over.
-    fn beside_the_file(&mut self, path: &Path, key: &str) -> PathBuf {
+    /// `${CREDENTIALS_DIRECTORY}` leads to what systemd hands over. `None` if it leads nowhere, which is a problem then.
+    fn beside_the_file(&mut self, path: &Path, key: &str) -> Option<PathBuf> {
         match credentials_directory::expand(path, std::env::var_os(credentials_directory::VARIABLE)) {
-            Some(Ok(path)) => return path,
-            Some(Err(message)) => self.problem(key, message),
+            Some(Ok(path)) => return Some(path),
+            Some(Err(message)) => {
+                self.problem(key, message);
+                return None;
+            }
             None => {}
         }
         match (self.source.place_of(key), self.source.file_path().and_then(Path::parent)) {
-            (Place::Line { .. }, Some(directory)) => directory.join(path),
-            _ => path.to_owned(),
+            (Place::Line { .. }, Some(directory)) => Some(directory.join(path)),
+            _ => Some(path.to_owned()),
         }
     }
 }
 
 /// RFC 8489 §14.9: fewer than 128 characters.
-const MAX_REALM_CHARS: usize = 127;
+pub(super) const MAX_REALM_CHARS: usize = 127;
 /// From here on the 401 answers to unauthenticated requests get so large that they amplify (row L10 of the threats).
 const LONG_REALM_BYTES: usize = 24;
 

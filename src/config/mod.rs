@@ -7,6 +7,7 @@ pub mod address;
 pub mod alternate;
 pub mod checked;
 pub mod choice;
+pub mod coturn;
 pub mod env;
 pub mod error;
 mod masked_line;

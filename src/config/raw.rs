@@ -11,11 +11,13 @@ mod accounting;
 mod acme;
 mod auth_webhook;
 mod drain;
+mod metrics;
 
 pub use accounting::{Accounting, AccountingWebhook, Otlp};
 pub use acme::Acme;
 pub use auth_webhook::AuthWebhook;
 pub use drain::Drain;
+pub use metrics::Metrics;
 
 use super::{
     address::{Cidr, DnsName, ExternalAddress, HostAddress, HostPort, ListenAddress, Port, PortRange},
@@ -24,7 +26,7 @@ use super::{
         Workers,
     },
     text::{many, maybe, one, switch},
-    units::{BitsPerSecond, Bytes, Count, Limit, PerSecond, Seconds},
+    units::{BitsPerSecond, Bytes, Count, CountOrNone, Limit, PerSecond, Seconds},
 };
 use crate::auth::Secret;
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,8 @@ pub struct Config {
     pub accounting: Accounting,
     /// How it takes its leave.
     pub drain: Drain,
+    /// What is counted for the operator.
+    pub metrics: Metrics,
     /// What is told to the operator.
     pub log: Log,
 }
@@ -168,7 +172,7 @@ pub struct Limits {
     #[serde(with = "one")]
     pub channels_per_allocation: Count,
     #[serde(with = "one")]
-    pub connections_per_allocation: Count,
+    pub connections_per_allocation: CountOrNone,
     #[serde(with = "one")]
     pub max_lifetime: Seconds,
     #[serde(with = "one")]
@@ -275,6 +279,7 @@ impl Default for Config {
             nat_discovery: NatDiscovery::default(),
             accounting: Accounting::default(),
             drain: Drain::default(),
+            metrics: Metrics::default(),
             log: Log::default(),
         }
     }
@@ -345,7 +350,7 @@ impl Default for Limits {
             allocations_per_ip: Limit::At(Count(8192)),
             permissions_per_allocation: Count(1024),
             channels_per_allocation: Count(4096),
-            connections_per_allocation: Count(64),
+            connections_per_allocation: CountOrNone(64),
             max_lifetime: Seconds(3600),
             bandwidth: Limit::Unlimited,
             bandwidth_per_allocation: Limit::Unlimited,

@@ -129,7 +129,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
         "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
-  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, accounting, drain, log
+  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, accounting, drain, metrics, log
   |
 2 | [[listeners]]
   |   ^^^^^^^^^"
@@ -288,6 +288,18 @@ fn values_that_do_not_go_together_are_refused() {
             "limits.send_queue: 64 KiB is out of range: expected 128 KiB to 64 MiB",
         ),
         ("listener = []", "t.toml:1:12: listener: at least one listener is needed"),
+        (
+            "[metrics]\nenabled = false\nlisten = [\"127.0.0.1:9641\"]",
+            "t.toml:2:11: metrics.enabled: nothing is told with metrics.enabled = false: leave out the other keys",
+        ),
+        (
+            "[metrics]\nlisten = [\"127.0.0.1:9641\", \"127.0.0.1:9641\"]",
+            "metrics.listen[1]: \"127.0.0.1:9641\" would be opened twice: \"127.0.0.1:9641\" is listed before",
+        ),
+        (
+            "[metrics]\nlisten = [\"127.0.0.1:3478\"]",
+            "metrics.listen[0]: \"127.0.0.1:3478\" is taken: clients are heard at \":3478\" over tcp; choose another port",
+        ),
         (
             "[server]\nrealm = \"a\\nb\"",
             "t.toml:2:9: server.realm: not a realm: it contains a control or invisible character",
@@ -450,6 +462,10 @@ fn what_works_but_is_not_meant_is_warned_of() {
         (
             "[limits]\nconnections = 10",
             "limits.connections_per_ip = 8192 is more than limits.connections = 10, so one client address can take all connections",
+        ),
+        (
+            "[metrics]\nlisten = [\":9641\"]",
+            "metrics.listen has \":9641\": whoever reaches this host there can read the figures, without a password; name an address of an inner network, or let a firewall keep others out",
         ),
     ];
     for (text, expected) in cases {
@@ -817,4 +833,10 @@ fn the_auth_webhook_is_checked_and_takes_the_place_of_a_secret_of_our_own() {
     }
     let unused = warnings_of("auth-hook-unused", "[auth.webhook]\nin_flight = 3\n");
     assert_eq!(unused, ["auth.webhook.url is empty, so nobody is asked about users"]);
+}
+
+#[test]
+fn tcp_relaying_can_be_switched_off() {
+    let loaded = load_text("no-tcp-relay", "[limits]\nconnections_per_allocation = 0\n").unwrap();
+    assert_eq!(loaded.config.limits.connections_per_allocation, 0);
 }

@@ -34,6 +34,10 @@ pub struct PerSecond(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count(pub u32);
 
+/// A number of things, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CountOrNone(pub u32);
+
 /// A bound that can be lifted by writing "unlimited".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit<T> {
@@ -136,6 +140,15 @@ impl FromStr for Count {
     }
 }
 
+impl FromStr for CountOrNone {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let number = text.trim().parse().ok();
+        number.map(Self).ok_or_else(|| not_a("count", text, "a whole number from 0 to 4294967295"))
+    }
+}
+
 impl<T: FromStr<Err = Invalid>> FromStr for Limit<T> {
     type Err = Invalid;
 
@@ -192,6 +205,12 @@ impl fmt::Display for PerSecond {
 }
 
 impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for CountOrNone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
@@ -275,6 +294,7 @@ mod tests {
         ]);
         check::<PerSecond>(&[("20/s", "20/s"), ("20 /s", "20/s")]);
         check::<Count>(&[("256", "256")]);
+        check::<CountOrNone>(&[("0", "0"), ("64", "64")]);
         check::<Limit<BitsPerSecond>>(&[("unlimited", "unlimited"), ("1000 kbit/s", "1 Mbit/s")]);
         check::<Every>(&[("off", "off"), ("300s", "5m")]);
         check::<Limit<Count>>(&[("unlimited", "unlimited"), ("7", "7")]);

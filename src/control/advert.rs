@@ -21,6 +21,8 @@ pub struct Advert {
     pub listeners: Vec<Listening>,
     /// The addresses to relay from.
     pub relays: Vec<RelayAddress>,
+    /// What else this process serves over TCP, and clients must not reach through it.
+    pub services: Vec<SocketAddr>,
 }
 
 /// A socket address to listen on.
@@ -72,7 +74,11 @@ impl Advert {
         }
         let advertised =
             |local: IpAddr| RelayAddress { bind: local, external: config.relay.external.advertised(local) };
-        Self { listeners, relays: relay_addresses(&config.relay, host).into_iter().map(advertised).collect() }
+        Self {
+            listeners,
+            relays: relay_addresses(&config.relay, host).into_iter().map(advertised).collect(),
+            services: Vec::new(),
+        }
     }
 
     /// The address of a listener that workers know by its number.

@@ -7,16 +7,14 @@ use super::accounting::Accounting;
 use super::advert::Advert;
 use super::auth_webhook::Asker;
 use super::events::EventLog;
-use super::fallback;
 use super::listeners;
+use super::neighbours;
+use super::network::{Network, stream_options};
 use super::news::{Alive, News};
 use super::server::{ServeError, Start};
-use super::settings::settings;
+use super::settings::{Former, settings};
 use super::systemd::InheritedSockets;
 use crate::auth::Authenticator;
-use crate::config::Config;
-use crate::net::ports::RelayPorts;
-use crate::net::stream::{Caps, Patience, StreamOptions};
 use crate::net::sys::udp::BufferSizes;
 use crate::net::tls::TlsConfigs;
 use crate::net::worker::{self, Clock, Report, Setup, Siblings, WorkerHandle, WorkerLine};
@@ -27,7 +25,7 @@ pub(super) struct Crew {
     workers: Vec<WorkerHandle<Relay>>,
     pub(super) clock: Clock,
     pub(super) quota: Arc<Quota>,
-    pub(super) ports: Arc<RelayPorts>,
+    pub(super) network: Network,
     /// Where they really listen, and relay from.
     pub(super) advert: Advert,
 }
@@ -60,24 +58,26 @@ impl Crew {
             return Err(ServeError::NoRelayAddress);
         }
         let count = config.server.workers.map_or_else(worker::worker_count, |count| usize::from(count.get()));
-        let fallbacks =
-            fallback::find(config).map_err(ServeError::system("find the address of a fallback"))?;
-        let groups =
-            listeners::open(config, &fallbacks, sockets, &mut advert, count).map_err(ServeError::Listen)?;
+        let neighbours =
+            neighbours::find(config).map_err(ServeError::system("find the address of a fallback"))?;
+        let opened =
+            listeners::open(config, &neighbours, sockets, &mut advert, count).map_err(ServeError::Listen)?;
         let quota = Arc::new(Quota::new(random()?));
         let parts = Parts {
-            settings: Arc::new(settings(config, &advert, host, count)),
+            settings: Arc::new(settings(config, &advert, host, count, &Former::default())),
             authenticator: authenticator.clone(),
             quota: quota.clone(),
             nonce_key: random_bytes()?,
             seed: 0,
             number: RelayNumber::ALONE,
         };
-        let ports = Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), random_bytes()?));
-        let streams = stream_options(config, tls)?;
+        let network = Network::new(config, &advert, opened.streams, (random_bytes()?, random()?));
+        let streams = stream_options(config, tls);
         let clock = Clock::new();
         let mut workers = Vec::with_capacity(count);
-        for ((number, sockets), siblings) in groups.into_iter().enumerate().zip(Siblings::family(count)) {
+        for ((number, sockets), siblings) in
+            opened.groups.into_iter().enumerate().zip(Siblings::family(count))
+        {
             let own = u16::try_from(number).unwrap_or(u16::MAX);
             let relay_number = RelayNumber { own, count: u16::try_from(count).unwrap_or(u16::MAX) };
             let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
@@ -96,8 +96,9 @@ impl Crew {
                 listeners: sockets.datagrams,
                 stream_listeners: sockets.streams,
                 streams: streams.clone(),
+                caps: network.caps.clone(),
                 siblings,
-                ports: ports.clone(),
+                ports: network.ports.clone(),
                 relay_buffers: RELAY_BUFFERS,
                 clock,
                 observer: Box::new(observer),
@@ -106,7 +107,7 @@ impl Crew {
             workers.push(started.map_err(ServeError::system("start a worker"))?);
         }
         tracing::debug!(workers = count, "workers started");
-        Ok(Self { workers, clock, quota, ports, advert })
+        Ok(Self { workers, clock, quota, network, advert })
     }
 
     /// The ways to the workers, in the order of their numbers.
@@ -128,22 +129,6 @@ impl Crew {
             }
         }
     }
-}
-
-fn stream_options(config: &Config, tls: Option<TlsConfigs>) -> Result<StreamOptions, ServeError> {
-    let limits = &config.limits.streams;
-    let unlimited = |limit: Option<u32>| limit.unwrap_or(u32::MAX);
-    let (total, per_ip) = (unlimited(limits.connections), unlimited(limits.connections_per_ip));
-    Ok(StreamOptions {
-        caps: Arc::new(Caps::new(total, per_ip, random()?)),
-        patience: Patience {
-            handshake: limits.handshake_timeout,
-            first_request: limits.first_request_timeout,
-            idle: limits.idle_timeout,
-        },
-        send_queue: limits.send_queue,
-        tls,
-    })
 }
 
 fn random_bytes() -> Result<[u8; 32], ServeError> {

@@ -14,6 +14,7 @@ use fold::Folder;
 use record::{Record, matters};
 
 use super::explain::Decisions;
+use super::metrics::Family;
 use super::utc::unix_now;
 use crate::net::worker::Report;
 use crate::turn::Event;
@@ -52,7 +53,14 @@ const TRICKLE: u32 = 200;
 
 /// The writer's thread, which ends when the last [`EventLog`] is gone.
 #[derive(Debug)]
-pub struct EventWriter(JoinHandle<()>);
+pub struct EventWriter {
+    thread: JoinHandle<()>,
+    lost: Arc<AtomicU64>,
+}
+
+/// How many events were lost.
+#[derive(Debug)]
+pub(super) struct LostEvents(Arc<AtomicU64>);
 
 impl EventLog {
     /// Starts the writer, which also keeps the decisions for whoever asks later.
@@ -60,8 +68,10 @@ impl EventLog {
         let (queue, reports) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let log = Self { queue, lost: lost.clone() };
-        let writer = move || write(&reports, &decisions, &lost);
-        Ok((log, EventWriter(std::thread::Builder::new().name("events".to_owned()).spawn(writer)?)))
+        let count = lost.clone();
+        let writer = move || write(&reports, &decisions, &count);
+        let thread = std::thread::Builder::new().name("events".to_owned()).spawn(writer)?;
+        Ok((log, EventWriter { thread, lost }))
     }
 
     /// A pen for the worker of this number.
@@ -101,14 +111,27 @@ impl Trickle {
 impl EventWriter {
     /// Waits until all that was reported is written.
     pub fn finish(self) {
-        if self.0.join().is_err() {
+        if self.thread.join().is_err() {
             tracing::error!("the event writer has failed; events were not logged");
         }
+    }
+
+    /// How many events were lost, for metrics.
+    pub(super) fn lost(&self) -> LostEvents {
+        LostEvents(self.lost.clone())
+    }
+}
+
+impl LostEvents {
+    pub(super) fn families(&self) -> Vec<Family> {
+        let help = "Events that came faster than they could be logged, and were left out.";
+        vec![Family::counter("turnbridge_events_lost", help).only(self.0.load(Ordering::Relaxed))]
     }
 }
 
 fn write(reports: &Receiver<(u16, Record)>, decisions: &Decisions, lost: &AtomicU64) {
     let mut folder = Folder::default();
+    let mut told = 0;
     loop {
         match reports.recv_timeout(TICK) {
             Ok(first) => {
@@ -126,14 +149,15 @@ fn write(reports: &Receiver<(u16, Record)>, decisions: &Decisions, lost: &Atomic
             Err(RecvTimeoutError::Disconnected) => break,
         }
         folder.close_due(Instant::now());
-        report_lost(lost);
+        report_lost(lost, &mut told);
     }
     folder.close_all();
-    report_lost(lost);
+    report_lost(lost, &mut told);
 }
 
-fn report_lost(lost: &AtomicU64) {
-    let events = lost.swap(0, Ordering::Relaxed);
+fn report_lost(lost: &AtomicU64, told: &mut u64) {
+    let all = lost.load(Ordering::Relaxed);
+    let events = all - std::mem::replace(told, all);
     if events > 0 {
         tracing::warn!(events, "events came faster than they could be logged and were left out");
     }

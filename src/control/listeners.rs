@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use super::advert::{Advert, Listening};
 use super::systemd::{InheritedSockets, Kind};
-use crate::config::{Config, choice::Transport};
+use crate::config::{Config, checked as configured, choice::Transport};
 use crate::net::listener::{ListenError, Listener, WorkerListeners, open_listeners};
-use crate::net::stream::{Fallback, Security, StreamListen, StreamListener, open_stream_listeners};
+use crate::net::stream::{Neighbours, Security, StreamListen, StreamListener, open_stream_listeners};
 use crate::net::sys::udp::BufferSizes;
 
 /// The listening sockets of one worker.
@@ -16,14 +17,22 @@ pub(super) struct WorkerSockets {
     pub(super) streams: Vec<StreamListener>,
 }
 
+/// All sockets that are listened on.
+pub(super) struct Opened {
+    /// Those of each worker.
+    pub(super) groups: Vec<WorkerSockets>,
+    /// The number of the configured listener of each socket for connections, in the order they have in each group.
+    pub(super) streams: Arc<[usize]>,
+}
+
 /// Opens the sockets of all workers, but for those that are inherited. Where port 0 was asked for, `advert` learns which one it became.
 pub(super) fn open(
     config: &Config,
-    fallbacks: &[Option<Fallback>],
+    neighbours: &[Neighbours],
     mut inherited: InheritedSockets,
     advert: &mut Advert,
     workers: usize,
-) -> Result<Vec<WorkerSockets>, ListenError> {
+) -> Result<Opened, ListenError> {
     let buffers = BufferSizes {
         receive: usize::try_from(config.server.receive_buffer).ok(),
         send: usize::try_from(config.server.send_buffer).ok(),
@@ -33,8 +42,7 @@ pub(super) fn open(
         advert.listeners.iter().partition(|listening| listening.transport.is_stream());
     let (together, streams) = join_wildcards(streams, &inherited);
     let addresses: Vec<_> = datagrams.iter().map(|listening| listening.address).collect();
-    let wanted: Vec<_> =
-        streams.iter().map(|listening| stream_listen(config, fallbacks, listening)).collect();
+    let wanted: Vec<_> = streams.iter().map(|listening| stream_listen(neighbours, listening)).collect();
     let datagram_groups =
         open_listeners(&addresses, workers, buffers, |address| inherited.take(Kind::Datagrams, address))?;
     let stream_groups =
@@ -57,7 +65,23 @@ pub(super) fn open(
         advert.listeners =
             opened.filter(|opened| !opened.address.ip().is_unspecified()).chain(together).collect();
     }
-    Ok(groups)
+    Ok(Opened { groups, streams: streams.iter().map(|listening| listening.listener).collect() })
+}
+
+/// The listeners of a new configuration for the sockets of the `running` one, in the same order: what can be changed
+/// while they are open is as it is `wanted` for the same address and transport. A listener that is not wanted any more
+/// stays what it is, and one that is new is left out: both need another start.
+pub(super) fn carry_over(
+    running: &[configured::Listener],
+    wanted: &[configured::Listener],
+) -> Vec<configured::Listener> {
+    let mut wanted: Vec<_> = wanted.iter().collect();
+    let carried = running.iter().map(|old| {
+        let is_same =
+            |new: &&configured::Listener| (new.address, new.transport) == (old.address, old.transport);
+        wanted.iter().position(is_same).map_or(old, |at| wanted.remove(at)).clone()
+    });
+    carried.collect()
 }
 
 /// A listener on all addresses has one socket for each, unless one is inherited that hears them all. Returns the addresses
@@ -95,14 +119,42 @@ fn is_usable(address: SocketAddr) -> bool {
     }
 }
 
-fn stream_listen(config: &Config, fallbacks: &[Option<Fallback>], listening: &Listening) -> StreamListen {
+fn stream_listen(neighbours: &[Neighbours], listening: &Listening) -> StreamListen {
     let security = match listening.transport {
         Transport::Udp | Transport::Tcp => Security::Plain,
         Transport::Tls => Security::Tls,
         Transport::Auto => Security::Either,
     };
-    let fallback = fallbacks.get(listening.listener).cloned().flatten();
-    let configured = config.listeners.get(listening.listener);
-    let proxies = configured.map_or_else(Vec::new, |listener| listener.proxy_protocol_from.clone());
-    StreamListen { address: listening.address, security, proxies: proxies.into(), fallback }
+    let neighbours = neighbours.get(listening.listener).cloned().unwrap_or_default();
+    StreamListen { address: listening.address, security, neighbours }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Inputs, Override, load};
+
+    fn listeners(text: &str) -> Vec<configured::Listener> {
+        let table: toml::Table = toml::from_str(&format!("v = {text}")).unwrap();
+        let listener = Override { key: "listener".into(), value: table["v"].clone(), origin: "test".into() };
+        load(Inputs { file: None, overrides: vec![listener] }).unwrap().config.listeners
+    }
+
+    #[test]
+    fn sockets_keep_their_order_and_get_what_is_wanted_for_their_address() {
+        let running = listeners(
+            r#"[{ address = "127.0.0.1:1", transport = "tcp" }, { address = "127.0.0.1:2" },
+                { address = "127.0.0.1:0", transport = "tcp" },
+                { address = "127.0.0.1:0", transport = "tcp", proxy_protocol_from = ["192.0.2.1"] }]"#,
+        );
+        let wanted = listeners(
+            r#"[{ address = "127.0.0.1:9" },
+                { address = "127.0.0.1:0", transport = "tcp", proxy_protocol_from = ["192.0.2.2"] },
+                { address = "127.0.0.1:0", transport = "tcp" },
+                { address = "127.0.0.1:1", transport = "tcp", proxy_protocol_from = ["192.0.2.3"] }]"#,
+        );
+        let expected = [&wanted[3], &running[1], &wanted[1], &wanted[2]].map(Clone::clone);
+        assert_eq!(carry_over(&running, &wanted), expected);
+        assert_eq!(carry_over(&running, &running), running);
+    }
 }

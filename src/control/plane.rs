@@ -22,7 +22,8 @@ use super::utc::unix_now;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
 use crate::net::ports::RelayPorts;
-use crate::net::worker::{Clock, WorkerLine};
+use crate::net::stream::Caps;
+use crate::net::worker::{Clock, NetSettings, WorkerLine};
 use crate::turn::{EndReason, Now, Output, Quota, Relay};
 
 /// One for the whole server, shared by all who look.
@@ -31,6 +32,7 @@ pub struct Plane {
     clock: Clock,
     quota: Arc<Quota>,
     ports: Arc<RelayPorts>,
+    caps: Arc<Caps>,
     certificates: Option<Arc<CertStore>>,
     decisions: Arc<Decisions>,
     revoked: Revoked,
@@ -80,6 +82,7 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) quota: Arc<Quota>,
     pub(super) ports: Arc<RelayPorts>,
+    pub(super) caps: Arc<Caps>,
     pub(super) certificates: Option<Arc<CertStore>>,
     pub(super) decisions: Arc<Decisions>,
     pub(super) revoked: Revoked,
@@ -105,14 +108,26 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Plane {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { workers, clock, quota, ports, certificates, decisions, revoked, tallies, news, live } =
-            parts;
+        let Parts {
+            workers,
+            clock,
+            quota,
+            ports,
+            caps,
+            certificates,
+            decisions,
+            revoked,
+            tallies,
+            news,
+            live,
+        } = parts;
         let last_reload = LastReload { succeeded: true, in_use_since: unix_now() };
         Self {
             workers,
             clock,
             quota,
             ports,
+            caps,
             certificates,
             decisions,
             revoked,
@@ -142,6 +157,11 @@ impl Plane {
     /// The relay ports.
     pub fn ports(&self) -> &RelayPorts {
         &self.ports
+    }
+
+    /// How many connections of clients there are.
+    pub fn connections(&self) -> u32 {
+        self.caps.total()
     }
 
     /// What TLS clients see, if there are any.
@@ -234,6 +254,21 @@ impl Plane {
         self.revoked.all()
     }
 
+    /// Gives all workers other settings of the network.
+    pub(super) fn reconfigure(&self, settings: &NetSettings) {
+        let deadline = Instant::now() + PATIENCE;
+        for (number, worker) in self.workers.iter().enumerate() {
+            // A queue that is full is empty in a moment, unless the worker is stuck.
+            while worker.reconfigure(settings.clone()).is_err() {
+                if Instant::now() >= deadline {
+                    tracing::error!(worker = number, "a worker does not take new settings of the network");
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
     /// Tells all workers the same, and waits until they know.
     pub(super) fn tell_all(
         &self,
@@ -282,26 +317,34 @@ impl Plane {
         &self,
         question: impl Fn(&mut Relay, Now, &mut dyn FnMut(Output<'static, '_>)) -> T + Clone + Send + 'static,
     ) -> Vec<Result<T, Unanswered>> {
-        let mut asked = Vec::with_capacity(self.workers.len());
-        for worker in &self.workers {
-            let (answer, answered) = oneshot::channel();
-            let question = question.clone();
-            let sent = worker.with_core(move |relay, now, out| {
-                let _ = answer.send(question(relay, now, out));
-            });
-            asked.push(sent.map(|()| answered));
-        }
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        let mut answers = Vec::with_capacity(asked.len());
-        for sent in asked {
-            answers.push(match sent {
-                Ok(answered) => match tokio::time::timeout_at(deadline, answered).await {
-                    Ok(Ok(answer)) => Ok(answer),
-                    Ok(Err(_)) | Err(_) => Err(Unanswered),
-                },
-                Err(_) => Err(Unanswered),
-            });
-        }
-        answers
+        ask_each(&self.workers, question).await
     }
+}
+
+/// Asks these workers the same, at the same time; their answers are in the same order.
+pub(super) async fn ask_each<T: Send + 'static>(
+    workers: &[WorkerLine<Relay>],
+    question: impl Fn(&mut Relay, Now, &mut dyn FnMut(Output<'static, '_>)) -> T + Clone + Send + 'static,
+) -> Vec<Result<T, Unanswered>> {
+    let mut asked = Vec::with_capacity(workers.len());
+    for worker in workers {
+        let (answer, answered) = oneshot::channel();
+        let question = question.clone();
+        let sent = worker.with_core(move |relay, now, out| {
+            let _ = answer.send(question(relay, now, out));
+        });
+        asked.push(sent.map(|()| answered));
+    }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut answers = Vec::with_capacity(asked.len());
+    for sent in asked {
+        answers.push(match sent {
+            Ok(answered) => match tokio::time::timeout_at(deadline, answered).await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(_)) | Err(_) => Err(Unanswered),
+            },
+            Err(_) => Err(Unanswered),
+        });
+    }
+    answers
 }

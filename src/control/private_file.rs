@@ -10,12 +10,22 @@ use zeroize::Zeroizing;
 
 /// Puts `bytes` where `path` is, in place of what was there. Whoever reads finds the old or the new, also after the
 /// power has failed.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = write_beside(path, bytes)?;
     let renamed = fs::rename(&beside, path);
     match renamed {
         Ok(()) => sync_directory(path),
         Err(_) => remove(&beside).and(renamed),
+    }
+}
+
+/// Puts `bytes` where nothing is yet.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = create_private(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    match written {
+        Ok(()) => sync_directory(path),
+        Err(error) => remove(path).and(Err(error)),
     }
 }
 
@@ -94,6 +104,12 @@ mod tests {
         }
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let new = directory.join("inner/new.pem");
+        create(&new, b"new").unwrap();
+        assert_eq!((fs::read_to_string(&new).unwrap().as_str(), mode(&new)), ("new", 0o600));
+        assert_eq!(create(&new, b"newer").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&new).unwrap(), "new");
+        fs::remove_file(&new).unwrap();
         // A directory in its place cannot be replaced by a file: what was written for that is removed again.
         fs::create_dir(directory.join("inner/taken")).unwrap();
         assert!(replace(&directory.join("inner/taken"), b"text").is_err());

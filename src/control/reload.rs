@@ -10,13 +10,17 @@ use super::certs::{Notice, Prepared, Watch};
 use super::counterparts::{Counterparts, Difference};
 use super::credentials;
 use super::difference::{self, Change};
+use super::listeners;
 use super::logging;
+use super::network::Network;
 use super::plane::{Live, Plane};
-use super::settings::settings;
+use super::server::check_open_files;
+use super::settings::{Former, settings};
 use super::utc::unix_now;
 use crate::auth::Authenticator;
 use crate::config::{Config, ConfigError, Loaded, raw};
 use crate::net::sys::interfaces;
+use crate::net::worker::NetSettings;
 
 /// Reads the configuration from where it came from when the server started.
 pub type Load = Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>;
@@ -42,15 +46,18 @@ pub struct Problems(pub Vec<String>);
 /// What can be read again.
 pub(super) struct Reloader {
     load: Load,
+    network: Network,
     watch: Option<Watch>,
     acme: Option<AcmeThread>,
     counterparts: Arc<Counterparts>,
+    former: Former,
 }
 
 /// A configuration that was found good, and all that comes of it.
 struct Next {
     live: Live,
     host: Vec<IpAddr>,
+    net: NetSettings,
     certificates: Option<Prepared>,
     counterparts: Difference,
     reloaded: Reloaded,
@@ -59,11 +66,12 @@ struct Next {
 impl Reloader {
     pub(super) fn new(
         load: Load,
+        network: Network,
         watch: Option<Watch>,
         acme: Option<AcmeThread>,
         counterparts: Arc<Counterparts>,
     ) -> Self {
-        Self { load, watch, acme, counterparts }
+        Self { load, network, watch, acme, counterparts, former: Former::default() }
     }
 
     /// The certificates, if there are any.
@@ -115,11 +123,17 @@ impl Reloader {
         };
         let host = interfaces::local_addresses()
             .map_err(|error| Problems(vec![format!("the host's addresses cannot be found: {error}")]))?;
-        let advert = Advert { listeners: old.advert.listeners.clone(), ..Advert::of(&config, &host) };
+        let (listeners, services) = (old.advert.listeners.clone(), old.advert.services.clone());
+        let advert = Advert { listeners, services, ..Advert::of(&config, &host) };
         if advert.relays.is_empty() {
             let problem = "this host has no address to relay from; set relay.addresses";
             return Err(Problems(vec![problem.to_owned()]));
         }
+        let tls = certificates.as_ref().map(Prepared::tls_configs);
+        let net = self
+            .network
+            .settings(&config, tls)
+            .map_err(|error| Problems(vec![format!("the address of a fallback cannot be found: {error}")]))?;
         let counterparts =
             Difference::between(&old.config, &config).map_err(|problem| Problems(vec![problem]))?;
         let authenticator = plane.authenticator(&config);
@@ -128,6 +142,7 @@ impl Reloader {
         Ok(Next {
             live,
             host,
+            net,
             certificates,
             counterparts,
             reloaded: Reloaded { changes, at_restart, warnings },
@@ -135,20 +150,26 @@ impl Reloader {
     }
 
     fn apply(&mut self, plane: &Plane, next: Next) -> Reloaded {
-        let Next { mut live, host, certificates, counterparts, reloaded } = next;
+        let Next { mut live, host, net, certificates, counterparts, reloaded } = next;
         let old = plane.live();
         // Before anybody asks because of it.
         self.counterparts.apply(counterparts);
-        let settings = Arc::new(settings(&live.config, &live.advert, &host, plane.workers().len()));
+        self.former.note(&old.config, &old.advert);
+        let workers = plane.workers().len();
+        let settings = Arc::new(settings(&live.config, &live.advert, &host, workers, &self.former));
         let authenticator: Arc<Authenticator> = live.authenticator.clone();
+        self.network.change(&live.config, &live.advert);
+        plane.reconfigure(&net);
         plane.tell_all("the new configuration", move |relay, now, mut out| {
             relay.set_settings(now, settings.clone(), &mut out);
             relay.set_authenticator(now, authenticator.clone(), &mut out);
         });
         if let (Some(watch), Some(prepared)) = (&mut self.watch, certificates) {
             watch.take(prepared, unix_now()).iter().for_each(Notice::log);
+            watch.reload(Instant::now(), unix_now()).iter().for_each(Notice::log);
             live.tls_name = watch.name();
         }
+        check_open_files(&live.config);
         self.restart_acme(&old.config, &live.config);
         if old.config.log_level != live.config.log_level {
             logging::set_level(live.config.log_level);
@@ -176,19 +197,22 @@ impl Reloader {
 
 /// Sockets that are open stay what they are: what is written about them waits for a restart.
 fn keep_what_is_open(old: &Live, raw: &mut raw::Config, config: &mut Config) {
-    let places = |raw: &raw::Config| {
-        raw.listener.iter().map(|listener| (listener.address, listener.transport)).collect::<Vec<_>>()
+    config.listeners = listeners::carry_over(&old.config.listeners, &config.listeners);
+    let wanted = std::mem::take(&mut raw.listener);
+    let same = |open: &raw::Listener| {
+        let is_same =
+            |wanted: &&raw::Listener| (wanted.address, wanted.transport) == (open.address, open.transport);
+        wanted.iter().find(is_same).unwrap_or(open).clone()
     };
-    if places(&old.raw) != places(raw) {
-        raw.listener.clone_from(&old.raw.listener);
-        config.listeners.clone_from(&old.config.listeners);
-    }
+    raw.listener = old.raw.listener.iter().map(same).collect();
     let pairs = |raw: &raw::Config| (raw.nat_discovery.addresses.clone(), raw.nat_discovery.alternate_port);
     if pairs(&old.raw) != pairs(raw) {
         raw.nat_discovery.clone_from(&old.raw.nat_discovery);
         config.nat_discovery.clone_from(&old.config.nat_discovery);
     }
     raw.server.name.clone_from(&old.raw.server.name);
+    raw.metrics.listen.clone_from(&old.raw.metrics.listen);
+    config.metrics.listen.clone_from(&old.config.metrics.listen);
     raw.server.workers = old.raw.server.workers;
     raw.server.receive_buffer = old.raw.server.receive_buffer;
     raw.server.send_buffer = old.raw.server.send_buffer;

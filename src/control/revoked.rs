@@ -1,8 +1,8 @@
 //! Revocations outlive the process: a credential that was revoked must not come back with a restart.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::config::choice::StateDir;
 #[derive(Debug)]
 pub(super) struct Revoked {
     revocations: Arc<Revocations>,
-    file: Option<RevocationFile>,
+    file: RevocationFile,
 }
 
 /// Why a revocation is not, or not wholly, what was asked for.
@@ -55,10 +55,9 @@ impl std::error::Error for RevokeError {}
 impl Revoked {
     /// What was revoked before the start.
     pub(super) fn of(state_dir: &StateDir) -> Self {
-        let file = RevocationFile::find(state_dir);
-        let read = file.as_ref().map_or_else(|| Ok(Revocations::default()), RevocationFile::read);
-        let revocations = read.unwrap_or_else(|error| {
-            let path = file.as_ref().map(|file| file.path().display().to_string());
+        let file = RevocationFile { state_dir: state_dir.clone() };
+        let revocations = file.read().unwrap_or_else(|(path, error)| {
+            let path = path.display().to_string();
             tracing::error!(%error, path, "revocations of earlier cannot be read; those users may log in again");
             Revocations::default()
         });
@@ -91,19 +90,18 @@ impl Revoked {
     }
 
     fn keep(&self) -> Result<(), RevokeError> {
-        let not_kept = |error: io::Error| RevokeError::NotKept(error.to_string());
-        match &self.file {
-            Some(file) => file.keep(&self.revocations).map_err(not_kept),
-            None => Err(RevokeError::NotKept("there is no state directory (server.state_dir)".to_owned())),
-        }
+        self.file.keep(&self.revocations).map_err(RevokeError::NotKept)
     }
 }
 
 /// The file in the state directory.
 #[derive(Clone, Debug)]
-pub(super) struct RevocationFile {
-    path: PathBuf,
+struct RevocationFile {
+    state_dir: StateDir,
 }
+
+const DIRECTORY: &str = "revoked";
+const FILE: &str = "users.json";
 
 /// One revocation as it is written down.
 #[derive(Debug, Deserialize, Serialize)]
@@ -114,31 +112,32 @@ struct Entry {
 }
 
 impl RevocationFile {
-    /// Where it is or would be. `None` where there is no state directory: a server that keeps nothing.
-    pub(super) fn find(state_dir: &StateDir) -> Option<Self> {
-        let directory = state::keep_directory(state_dir, &Surroundings::of_this_process(), "revoked").ok()?;
-        Some(Self { path: directory.join("users.json") })
-    }
-
     /// What was revoked before. A file that cannot be read is said to be so, and is left alone.
-    pub(super) fn read(&self) -> io::Result<Revocations> {
-        let entries = match std::fs::read(&self.path) {
-            Ok(text) => serde_json::from_slice::<Vec<Entry>>(&text)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        Ok(Revocations::new(entries.into_iter().map(|entry| (entry.name.into(), entry.until))))
+    fn read(&self) -> Result<Revocations, (PathBuf, io::Error)> {
+        let around = Surroundings::of_this_process();
+        let found = state::find_file(&self.state_dir, &around, &format!("{DIRECTORY}/{FILE}"));
+        let Some(path) = found else { return Ok(Revocations::default()) };
+        let entries = std::fs::read(&path)
+            .and_then(|text| serde_json::from_slice::<Vec<Entry>>(&text).map_err(Into::into));
+        match entries {
+            Ok(entries) => {
+                Ok(Revocations::new(entries.into_iter().map(|entry| (entry.name.into(), entry.until))))
+            }
+            Err(error) => Err((path, error)),
+        }
     }
 
     /// Writes down what is revoked now.
-    pub(super) fn keep(&self, revocations: &Revocations) -> io::Result<()> {
+    fn keep(&self, revocations: &Revocations) -> Result<(), String> {
+        let directory = state::keep_directory(&self.state_dir, &Surroundings::of_this_process(), DIRECTORY)
+            .map_err(|error| error.to_string())?;
         let entry = |(name, until): (Box<str>, Option<u64>)| Entry { name: name.into(), until };
         let entries: Vec<_> = revocations.all().into_iter().map(entry).collect();
-        private_file::replace(&self.path, &serde_json::to_vec(&entries)?)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+        let path = directory.join(FILE);
+        serde_json::to_vec(&entries)
+            .map_err(io::Error::from)
+            .and_then(|text| private_file::replace(&path, &text))
+            .map_err(|error| format!("{}: {error}", path.display()))
     }
 }
 
@@ -149,16 +148,18 @@ mod tests {
     #[test]
     fn what_is_kept_is_read_again_and_what_is_broken_is_an_error() {
         let directory = std::env::temp_dir().join(format!("turnbridge-revoked-{}", std::process::id()));
-        let state_dir = StateDir::At(directory.clone());
-        let file = RevocationFile::find(&state_dir).unwrap();
+        let file = RevocationFile { state_dir: StateDir::At(directory.clone()) };
         assert!(file.read().unwrap().all().is_empty());
+        assert!(!directory.exists(), "nothing is made before there is something to keep");
         let revocations = Revocations::default();
         revocations.add("alice", None, 0).unwrap();
         revocations.add("2000000000:\"bob\"", Some(2_000_000_000), 0).unwrap();
         file.keep(&revocations).unwrap();
         assert_eq!(file.read().unwrap().all(), revocations.all());
-        std::fs::write(file.path(), "[{").unwrap();
-        assert_eq!(file.read().unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        let path = directory.join(DIRECTORY).join(FILE);
+        std::fs::write(&path, "[{").unwrap();
+        let (told, error) = file.read().unwrap_err();
+        assert_eq!((told, error.kind()), (path, io::ErrorKind::UnexpectedEof));
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -10,6 +10,7 @@ use super::crew::{Crew, Ears};
 use super::events::EventLog;
 use super::explain::Decisions;
 use super::keeper::Keeper;
+use super::metrics::{Metrics, MetricsListenError, MetricsServer, Sockets};
 use super::news::forward_signals;
 use super::plane::{Live, Parts, Plane, Tallies};
 use super::reload::{Load, Reloader};
@@ -48,6 +49,8 @@ pub enum ServeError {
     NoRelayAddress,
     /// Somebody whom the configuration names as a counterpart, or a file for records, cannot be had.
     Counterpart(String),
+    /// There is no place to tell the figures.
+    Metrics(MetricsListenError),
     /// A worker has ended by itself.
     WorkerEnded,
     /// The system refuses something else.
@@ -68,6 +71,7 @@ impl ServeError {
     pub fn listen_failure(&self) -> Option<ListenFailure> {
         match self {
             Self::Listen(error) => Some(error.reason),
+            Self::Metrics(error) => Some(error.reason()),
             Self::NoRelayAddress | Self::Counterpart(_) | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
@@ -77,6 +81,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(error) => error.fmt(f),
+            Self::Metrics(error) => error.fmt(f),
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
@@ -111,6 +116,8 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let revoked = Revoked::of(&start.config.server.state_dir);
     let authenticator = revoked.authenticator(&start.config);
     let tls = watch.as_ref().map(|watch| watch.store().tls_configs());
+    let metrics_sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
+    start.advert.services.extend(metrics_sockets.services(&start.host));
     let ears = Ears { events, accounting, asker };
     let crew = Crew::start(&start, &authenticator, sockets, tls, &ears, &news)?;
     drop(ears);
@@ -119,7 +126,8 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         workers: crew.lines(),
         clock: crew.clock,
         quota: crew.quota.clone(),
-        ports: crew.ports.clone(),
+        ports: crew.network.ports.clone(),
+        caps: crew.network.caps.clone(),
         certificates: watch.as_ref().map(|watch| watch.store().clone()),
         decisions,
         tallies,
@@ -136,6 +144,10 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let counterparts = Counterparts::start(counterparts, (notes, questions), &plane, &name)
         .map_err(ServeError::system("start the threads of accounting and the auth webhook"))?;
     let counterparts = Arc::new(counterparts);
+    let lost = writer.lost();
+    let metrics = Arc::new(Metrics::new(plane.clone()).with(move || lost.families()));
+    let metrics_server =
+        MetricsServer::start(metrics_sockets, metrics).map_err(ServeError::system("start a thread"))?;
     ready(&crew.advert);
     service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
@@ -144,8 +156,9 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map(acme::Setup::start)
         .transpose()
         .map_err(ServeError::system("start the ACME client"))?;
-    let reloader = Reloader::new(start.load, watch, acme, counterparts.clone());
+    let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme, counterparts.clone());
     let served = Keeper::new(plane, reloader, service).run(&incoming);
+    drop(metrics_server);
     crew.stop();
     // Whoever else had it has gone with the main thread's work.
     if let Some(counterparts) = Arc::into_inner(counterparts) {
@@ -155,8 +168,9 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     served
 }
 
-/// Raises the limit of open files, and warns if it is lower than what could be needed.
-fn check_open_files(config: &Config) {
+/// Raises the limit of open files, and warns if it is lower than what could be needed. Worth a look whenever the number
+/// of relay ports or connections changes.
+pub(super) fn check_open_files(config: &Config) {
     let ports = config.relay.ports.ports();
     let ports = u64::from(ports.end() - ports.start()) + 1;
     let has_streams = config.listeners.iter().any(|listener| listener.transport.is_stream());

@@ -1,6 +1,7 @@
 //! From the configuration to what the core works with.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::advert::{Advert, Listening};
@@ -20,8 +21,44 @@ const UNLIMITED: Rate = Rate { per_second: u32::MAX as u64, burst: u32::MAX as u
 /// Room for a few of the largest datagrams, however slow the rate.
 const SMALLEST_BURST: u64 = 256 << 10;
 
+/// Where allocations were given relay addresses before the configuration changed. Some of them may live yet, and be the
+/// peers of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Former {
+    addresses: Vec<IpAddr>,
+    ports: Vec<RangeInclusive<u16>>,
+}
+
+/// More than these are forgotten, the oldest first: nobody changes them that often within the life of an allocation.
+const FORMER: usize = 16;
+
+impl Former {
+    /// Takes in what is about to be replaced.
+    pub(super) fn note(&mut self, config: &Config, advert: &Advert) {
+        for address in advert.relays.iter().flat_map(|relay| [relay.bind, relay.external]) {
+            remember(&mut self.addresses, address);
+        }
+        remember(&mut self.ports, config.relay.ports.ports());
+    }
+}
+
+fn remember<T: PartialEq>(known: &mut Vec<T>, item: T) {
+    if !known.contains(&item) {
+        known.push(item);
+        if known.len() > FORMER {
+            known.remove(0);
+        }
+    }
+}
+
 /// The settings of one worker out of `workers`, on a host with the addresses `host`.
-pub fn settings(config: &Config, advert: &Advert, host: &[IpAddr], workers: usize) -> Settings {
+pub fn settings(
+    config: &Config,
+    advert: &Advert,
+    host: &[IpAddr],
+    workers: usize,
+    former: &Former,
+) -> Settings {
     let limits = &config.limits;
     let share = u64::try_from(workers.max(1)).unwrap_or(1);
     Settings {
@@ -45,7 +82,7 @@ pub fn settings(config: &Config, advert: &Advert, host: &[IpAddr], workers: usiz
         bandwidth: limits.bandwidth.map(|bits| bandwidth(bits / share)),
         challenge_budget: budget(limits.challenges),
         binding_budget: budget(limits.bindings),
-        peers: PeerPolicy::new(peer_rules(config, advert, host)),
+        peers: PeerPolicy::new(peer_rules(config, advert, host, former)),
         nat_discovery: nat_discovery(config, advert),
         ..Settings::default()
     }
@@ -71,20 +108,28 @@ fn budget(budget: Option<Budget>) -> Rate {
 }
 
 /// Our own relay addresses may be reached, as bound and as seen from outside; what this host listens on may not.
-fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr]) -> PeerRules {
+fn peer_rules(config: &Config, advert: &Advert, host: &[IpAddr], former: &Former) -> PeerRules {
     let outside =
         |address: SocketAddr| SocketAddr::new(config.relay.external.advertised(address.ip()), address.port());
     let places = |address: SocketAddr| [address, outside(address)];
     let (streams, datagrams): (Vec<&Listening>, Vec<&Listening>) =
         advert.listeners.iter().partition(|listener| listener.transport.is_stream());
     let datagram_services: Vec<_> = datagrams.iter().flat_map(|it| places(it.address)).collect();
-    let stream_services = streams.iter().flat_map(|it| places(it.address));
+    let stream_services =
+        streams.iter().map(|it| it.address).chain(advert.services.iter().copied()).flat_map(places);
     PeerRules {
         allow: config.peers.allow.clone(),
         deny: config.peers.deny.clone(),
         ports: config.peers.ports.ports(),
-        relay_addresses: advert.relays.iter().flat_map(|relay| [relay.bind, relay.external]).collect(),
-        relay_ports: config.relay.ports.ports(),
+        relay_addresses: advert
+            .relays
+            .iter()
+            .flat_map(|relay| [relay.bind, relay.external])
+            .chain(former.addresses.iter().copied())
+            .collect(),
+        relay_ports: std::iter::once(config.relay.ports.ports())
+            .chain(former.ports.iter().cloned())
+            .collect(),
         host_addresses: host.to_vec(),
         services: datagram_services.iter().copied().chain(stream_services).collect(),
         datagram_services,
@@ -124,7 +169,7 @@ mod tests {
         let overrides = env::overrides(overrides).unwrap();
         let config = load(Inputs { file: None, overrides }).unwrap().config;
         let host = ["127.0.0.1", "192.168.1.5"].map(|ip| ip.parse().unwrap());
-        settings(&config, &Advert::of(&config, &host), &host, workers)
+        settings(&config, &Advert::of(&config, &host), &host, workers, &Former::default())
     }
 
     #[test]

@@ -100,6 +100,11 @@ pub fn find_secret(setting: &choice::StateDir, around: &Surroundings) -> Result<
     Err(nowhere("no secret is configured, and the server has not made one yet", failures))
 }
 
+/// A file that an earlier start has left in a state directory, if there is one. Makes nothing.
+pub fn find_file(setting: &choice::StateDir, around: &Surroundings, name: &str) -> Option<PathBuf> {
+    candidates(setting, around).into_iter().map(|directory| directory.join(name)).find(|path| path.exists())
+}
+
 /// A directory of the name `name` for what a part of the server keeps: in the first of the candidates that can have one.
 pub fn keep_directory(
     setting: &choice::StateDir,

@@ -89,8 +89,12 @@ counters! {
     connections_accepted,
     /// Accept calls that failed, other than because nobody was waiting.
     accept_errors,
-    /// TLS handshakes completed.
-    tls_handshakes,
+    /// TLS 1.2 handshakes completed.
+    tls12_handshakes,
+    /// TLS 1.3 handshakes completed.
+    tls13_handshakes,
+    /// TLS handshakes that came to nothing: one side broke them off, or they took too long.
+    tls_handshakes_failed,
     /// Frames received over connections.
     frames_received,
     /// Bytes received over connections, without those of TLS.

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::batch::{Outlet, RunLimit};
 use super::peer;
-use super::ports::{PortId, RelayPorts, Taken};
+use super::ports::{Mapping, PortId, RelayPorts, Taken};
 use super::socket_id::SocketId;
 use super::sys::udp::{self, BufferSizes, Role};
 use super::sys::{ERROR_QUEUE, IcmpReport, SlotSize, read_error};
@@ -55,6 +55,11 @@ impl RelaySockets {
     pub(crate) fn new(ports: Arc<RelayPorts>, buffers: BufferSizes) -> Self {
         let sockets = [Vec::new(), Vec::new()];
         Self { sockets, open: 0, ports, buffers, exhausted: Throttle::default(), failed: Throttle::default() }
+    }
+
+    /// What the relay addresses are called outside, as it is now.
+    pub(crate) fn mapping(&self) -> Mapping {
+        self.ports.mapping()
     }
 
     /// Opens a relay socket on a port of its own and hands it to `register`, so that its datagrams are noticed.

@@ -28,8 +28,8 @@ pub struct PeerRules {
     pub ports: RangeInclusive<u16>,
     /// Our relay addresses, as bound and as peers see them.
     pub relay_addresses: Vec<IpAddr>,
-    /// The ports that relay sockets get.
-    pub relay_ports: RangeInclusive<u16>,
+    /// The ports that relay sockets get, or have from earlier.
+    pub relay_ports: Vec<RangeInclusive<u16>>,
     /// Every address of this host.
     pub host_addresses: Vec<IpAddr>,
     /// Where this server listens, for clients and for operators.
@@ -45,7 +45,7 @@ impl Default for PeerRules {
             deny: Vec::new(),
             ports: 1..=u16::MAX,
             relay_addresses: Vec::new(),
-            relay_ports: 49152..=u16::MAX,
+            relay_ports: vec![49152..=u16::MAX],
             host_addresses: Vec::new(),
             services: Vec::new(),
             datagram_services: Vec::new(),
@@ -130,7 +130,8 @@ impl PeerPolicy {
         match rule {
             PortRule::Any => self.rules.ports.contains(&port),
             PortRule::RelayPorts => {
-                self.rules.relay_ports.contains(&port) && !self.rules.services.contains(&peer)
+                self.rules.relay_ports.iter().any(|ports| ports.contains(&port))
+                    && !self.rules.services.contains(&peer)
             }
             PortRule::NotServices => self.rules.ports.contains(&port) && !self.rules.services.contains(&peer),
         }

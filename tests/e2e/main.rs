@@ -35,10 +35,12 @@ mod fallback;
 mod first_minute;
 mod healthcheck;
 mod hold;
+mod import;
 #[path = "../interop/mod.rs"]
 mod interop;
 mod isolation;
 mod log;
+mod metrics;
 #[path = "../netlab/mod.rs"]
 mod netlab;
 mod networks;

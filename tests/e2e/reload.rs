@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::home::Home;
 use crate::process::Process;
 use crate::server::{Credential, Server};
+use crate::tools::free_ports;
 
 const SECRET: &str = "north-north-north-north";
 const CHANNEL: ChannelNumber = ChannelNumber::FIRST;
@@ -26,8 +27,13 @@ struct Scene {
 
 impl Scene {
     fn new(name: &str, sections: &str) -> Self {
+        Self::with_relay(name, "", sections)
+    }
+
+    /// One with more keys in `[relay]`.
+    fn with_relay(name: &str, relay: &str, sections: &str) -> Self {
         let home = Home::new(name);
-        let config = home.file("turnbridge.toml", &text(sections));
+        let config = home.file("turnbridge.toml", &text(relay, sections));
         let mut server =
             Server::start(&home, home.turnbridge(&["serve", "--config", config.to_str().unwrap()]));
         server.hide(SECRET);
@@ -36,7 +42,11 @@ impl Scene {
 
     /// Writes other sections and waits for what the server says of them.
     fn reload(&self, sections: &str) -> Vec<Value> {
-        std::fs::write(&self.config, text(sections)).unwrap();
+        self.reload_with_relay("", sections)
+    }
+
+    fn reload_with_relay(&self, relay: &str, sections: &str) -> Vec<Value> {
+        std::fs::write(&self.config, text(relay, sections)).unwrap();
         let before = self.server.log().len();
         self.server.process.reload();
         let (number, seen) = (self.reloads.get() + 1, Cell::new(0));
@@ -54,9 +64,9 @@ impl Scene {
     }
 }
 
-fn text(sections: &str) -> String {
+fn text(relay: &str, sections: &str) -> String {
     format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\n[relay]\naddresses = [\"127.0.0.1\"]\n\
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[relay]\naddresses = [\"127.0.0.1\"]\n{relay}\n\
          [auth]\nsecrets = [\"{SECRET}\"]\n{sections}"
     )
 }
@@ -72,6 +82,25 @@ fn changes(log: &[Value]) -> Vec<String> {
         )
     };
     changed.map(shown).collect()
+}
+
+#[test]
+fn relay_ports_move_for_newcomers_and_stay_for_who_has_one() {
+    let (first, first_range) = free_ports(2);
+    let (second, second_range) = free_ports(2);
+    let scene = Scene::with_relay("reload-ports", &format!("ports = {first:?}"), "");
+    let mut early = scene.client("alice");
+    let relay = early.allocate(|writer| writer).unwrap();
+    assert!(first_range.contains(&relay.port()));
+    early.bind(CHANNEL, relay).unwrap();
+    scene.reload_with_relay(&format!("ports = {second:?}"), "");
+    let late = scene.client("bob").allocate(|writer| writer).unwrap();
+    assert!(second_range.contains(&late.port()), "{late}");
+    early.send(CHANNEL, b"as before");
+    assert_eq!(early.receive(CHANNEL), b"as before");
+    early.release();
+    let again = early.allocate(|writer| writer).unwrap();
+    assert!(second_range.contains(&again.port()), "{again}");
 }
 
 /// A client with a channel to a peer on this host, which the rules let through.

@@ -44,7 +44,7 @@ pub(super) fn check(raw: &[raw::Listener], findings: &mut Findings<'_>) -> Vec<L
 }
 
 /// A UDP port and a TCP port of one number are two ports; TLS is on a TCP port.
-fn opened_twice(earlier: &[raw::Listener], listener: &raw::Listener) -> Option<String> {
+pub(in crate::config) fn opened_twice(earlier: &[raw::Listener], listener: &raw::Listener) -> Option<String> {
     let overlaps = |other: &&raw::Listener| {
         other.transport.is_stream() == listener.transport.is_stream()
             && (other.address.covers(listener.address) || listener.address.covers(other.address))

@@ -65,7 +65,8 @@ pub(super) fn check(config: &raw::Config, findings: &mut Findings<'_>) -> Relay 
     Relay { addresses, external: External(raw.external.clone()), ports: raw.ports }
 }
 
-fn wrong_pair(
+/// Why a pair cannot stand behind those before it.
+pub(in crate::config) fn wrong_pair(
     pair: &ExternalAddress,
     earlier: &[ExternalAddress],
     addresses: &[IpAddr],

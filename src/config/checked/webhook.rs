@@ -72,7 +72,7 @@ pub(super) fn check_url(written: &str, key: &str, findings: &mut Findings<'_>) -
 
 /// A path, where there is one.
 pub(super) fn optional(written: &Path, key: &str, findings: &mut Findings<'_>) -> Option<PathBuf> {
-    (!written.as_os_str().is_empty()).then(|| findings.beside_the_file(written, key))
+    if written.as_os_str().is_empty() { None } else { findings.beside_the_file(written, key) }
 }
 
 fn check_secret(written: &Written<'_>, findings: &mut Findings<'_>) -> Option<Secret> {

@@ -57,7 +57,7 @@ impl Drop for Responder {
 }
 
 /// Opens the listening socket, without serving it yet.
-pub(super) fn listen(address: ListenAddress) -> io::Result<socket2::Socket> {
+pub(in crate::control) fn listen(address: ListenAddress) -> io::Result<socket2::Socket> {
     use socket2::{Domain, Protocol, Socket, Type};
     let all_v6 = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     let all_v4 = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));

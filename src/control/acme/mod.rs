@@ -13,6 +13,8 @@ mod renewal;
 mod schedule;
 mod tls_alpn01;
 
+pub(super) use http01::listen;
+
 use super::certs::CertStore;
 use super::state::{self, StateError, Surroundings};
 use crate::config::{Config, checked::Acme, choice::AcmeChallenge};
@@ -99,7 +101,7 @@ impl Drop for Watch {
 /// Tells now, and not at the first renewal in months, that the port of HTTP-01 cannot be had.
 fn try_port(settings: &Acme) {
     if settings.challenge == AcmeChallenge::Http01
-        && let Err(error) = http01::listen(settings.http_address)
+        && let Err(error) = listen(settings.http_address)
     {
         tracing::warn!(
             address = %settings.http_address,

@@ -66,21 +66,31 @@ pub struct CertificateStatus {
 pub struct CertStore {
     served: Arc<Served>,
     challenges: Arc<Challenges>,
+    sessions: Sessions,
     configs: ArcSwap<TlsConfigs>,
+}
+
+/// What lets clients resume their sessions. All configurations share it: a session begun under one may go on under
+/// another, because all are the same server.
+#[derive(Clone, Debug)]
+struct Sessions {
+    kept: Arc<ServerSessionMemoryCache>,
+    tickets: Arc<dyn ProducesTickets>,
 }
 
 impl CertStore {
     /// An empty store for clients of `min_version` or newer.
     pub fn new(min_version: TlsVersion) -> Result<Arc<Self>, rustls::Error> {
         let (served, challenges) = (Arc::new(Served::default()), Arc::new(Challenges::default()));
-        let configs = configs(min_version, &served, &challenges)?;
-        Ok(Arc::new(Self { served, challenges, configs: ArcSwap::from_pointee(configs) }))
+        let sessions =
+            Sessions { kept: ServerSessionMemoryCache::new(SESSIONS), tickets: aws_lc_rs::Ticketer::new()? };
+        let configs = ArcSwap::from_pointee(configs(min_version, &served, &challenges, &sessions)?);
+        Ok(Arc::new(Self { served, challenges, sessions, configs }))
     }
 
-    /// From the next handshake on clients need this version or a newer one.
-    pub fn set_min_version(&self, min_version: TlsVersion) -> Result<(), rustls::Error> {
-        self.configs.store(Arc::new(configs(min_version, &self.served, &self.challenges)?));
-        Ok(())
+    /// From the next handshake of a new listener on these are in force, made by [`Self::tls_configs_from`].
+    pub(super) fn set_tls_configs(&self, configs: TlsConfigs) {
+        self.configs.store(Arc::new(configs));
     }
 
     /// Serves these instead of all that came from files before. The first is for clients that ask for no name.
@@ -113,6 +123,11 @@ impl CertStore {
     /// What listeners need. All of it serves whatever is in this store at the time of a handshake.
     pub fn tls_configs(&self) -> TlsConfigs {
         TlsConfigs::clone(&self.configs.load())
+    }
+
+    /// The same for clients of another version or newer.
+    pub fn tls_configs_from(&self, min_version: TlsVersion) -> Result<TlsConfigs, rustls::Error> {
+        configs(min_version, &self.served, &self.challenges, &self.sessions)
     }
 
     /// All that is served.
@@ -185,12 +200,11 @@ fn configs(
     min_version: TlsVersion,
     served: &Arc<Served>,
     challenges: &Arc<Challenges>,
+    sessions: &Sessions,
 ) -> Result<TlsConfigs, rustls::Error> {
-    let sessions = ServerSessionMemoryCache::new(SESSIONS);
-    // A session begun under one protocol may go on under another: all are the same server.
-    let tickets = aws_lc_rs::Ticketer::new()?;
+    let Sessions { kept, tickets } = sessions;
     let make =
-        |protocols| config(min_version, served.clone(), protocols, sessions.clone(), Some(tickets.clone()));
+        |protocols| config(min_version, served.clone(), protocols, kept.clone(), Some(tickets.clone()));
     Ok(TlsConfigs {
         turn: make(TURN_PROTOCOLS)?,
         bare: make(&[])?,

@@ -3,6 +3,7 @@
 use super::{CertStore, Certificate, Notice, advice, expiry::Expiry, load::load, pem, roots::Roots};
 use crate::config::checked::{CertificateFiles, Tls};
 use crate::config::choice::TlsVersion;
+use crate::net::tls::TlsConfigs;
 use sha2::{Digest, Sha256};
 use std::{
     sync::Arc,
@@ -30,6 +31,7 @@ pub(in crate::control) struct Prepared {
     names: Vec<String>,
     ordered: Vec<String>,
     min_version: TlsVersion,
+    configs: TlsConfigs,
     notices: Vec<Notice>,
 }
 
@@ -63,7 +65,7 @@ impl Watch {
     /// and all problems are told; otherwise what should be mended.
     pub fn start(tls: &Tls, unix_now: u64) -> Result<(Self, Vec<Notice>), Vec<String>> {
         let store = CertStore::new(tls.min_version).map_err(|error| vec![format!("TLS: {error}")])?;
-        let prepared = Prepared::read(tls, unix_now)?;
+        let prepared = Prepared::read(tls, (&store, &[]), None, unix_now)?;
         let (pairs, names, ordered) = (Vec::new(), Vec::new(), Vec::new());
         let min_version = tls.min_version;
         let mut watch =
@@ -74,23 +76,19 @@ impl Watch {
 
     /// Reads the files of another configuration, without serving them yet.
     pub(in crate::control) fn prepare(&self, tls: &Tls, unix_now: u64) -> Result<Prepared, Vec<String>> {
-        Prepared::read(tls, unix_now)
+        Prepared::read(tls, (&self.store, &self.pairs), Some(self.min_version), unix_now)
     }
 
     /// Serves what was prepared, in place of all that came from files before. What stays the same is not told again.
     pub(in crate::control) fn take(&mut self, prepared: Prepared, unix_now: u64) -> Vec<Notice> {
-        let Prepared { pairs, names, ordered, min_version, mut notices } = prepared;
+        let Prepared { pairs, names, ordered, min_version, configs, mut notices } = prepared;
         let is_known =
             |pair: &Pair| self.pairs.iter().any(|known| known.files == pair.files && known.hash == pair.hash);
         if !pairs.is_empty() && pairs.iter().all(is_known) {
             notices.retain(|notice| !matches!(notice, Notice::Loaded(_)));
         }
-        if min_version != self.min_version {
-            match self.store.set_min_version(min_version) {
-                Ok(()) => self.min_version = min_version,
-                Err(error) => tracing::error!(%error, "the oldest version of TLS stays what it was"),
-            }
-        }
+        self.store.set_tls_configs(configs);
+        self.min_version = min_version;
         (self.pairs, self.names, self.ordered) = (pairs, names, ordered);
         self.install();
         notices.extend(self.on_names());
@@ -155,8 +153,24 @@ impl Watch {
 }
 
 impl Prepared {
-    /// Reads all files of `tls`. All problems are told; otherwise what should be mended.
-    fn read(tls: &Tls, unix_now: u64) -> Result<Self, Vec<String>> {
+    /// What listeners will need.
+    pub(in crate::control) fn tls_configs(&self) -> TlsConfigs {
+        self.configs.clone()
+    }
+
+    /// Reads all files of `tls`. All problems are told; otherwise what should be mended. `current` is the oldest version
+    /// of TLS that the store's configurations are for, `known` what is served already.
+    fn read(
+        tls: &Tls,
+        (store, known): (&CertStore, &[Pair]),
+        current: Option<TlsVersion>,
+        unix_now: u64,
+    ) -> Result<Self, Vec<String>> {
+        let configs = match current {
+            Some(current) if current != tls.min_version => store.tls_configs_from(tls.min_version),
+            _ => Ok(store.tls_configs()),
+        };
+        let configs = configs.map_err(|error| vec![format!("TLS: {error}")])?;
         let (mut pairs, mut notices, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         let roots = if tls.certificates.is_empty() { Roots::default() } else { Roots::of_this_host() };
         for files in &tls.certificates {
@@ -168,7 +182,14 @@ impl Prepared {
                     notices.extend(advise(&certificate, files, &roots, unix_now, warnings));
                     pairs.push(Pair { files: files.clone(), certificate, hash, broken: None });
                 }
-                Err(problem) => problems.push(problem),
+                // What is served of it goes on; the next look says what is wrong.
+                Err(problem) => match known.iter().find(|pair| pair.files == *files) {
+                    Some(Pair { certificate, hash, .. }) => {
+                        let (certificate, hash) = (certificate.clone(), *hash);
+                        pairs.push(Pair { files: files.clone(), certificate, hash, broken: None });
+                    }
+                    None => problems.push(problem),
+                },
             }
         }
         if !problems.is_empty() {
@@ -176,7 +197,7 @@ impl Prepared {
         }
         let ordered = tls.acme.as_ref().map(|acme| acme.names.clone()).unwrap_or_default();
         let (names, min_version) = (tls.names.clone(), tls.min_version);
-        Ok(Self { pairs, names, ordered, min_version, notices })
+        Ok(Self { pairs, names, ordered, min_version, configs, notices })
     }
 }
 

@@ -104,7 +104,7 @@ mod tests {
     use super::super::notifier::tests::Manager;
     use super::*;
     use crate::net::ports::RelayPorts;
-    use crate::net::stream::StreamOptions;
+    use crate::net::stream::{CapLimits, Caps, StreamOptions};
     use crate::net::sys::udp::BufferSizes;
     use crate::net::worker::{Clock, Core, Setup, Siblings, WorkerHandle, start};
     use crate::turn::{ConnectionId, Direction, FiveTuple, Input, Millis, Now, Output, Passage};
@@ -138,6 +138,7 @@ mod tests {
                 listeners: Vec::new(),
                 stream_listeners: Vec::new(),
                 streams: StreamOptions::default(),
+                caps: Arc::new(Caps::new(CapLimits::NONE, 0)),
                 siblings,
                 ports: ports.clone(),
                 relay_buffers: BufferSizes::default(),

@@ -1,17 +1,21 @@
 //! Which ports of a range are taken: one bit each.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use crate::net::random::Random;
 
 /// The ports of one relay address.
 pub(super) struct PortMap {
+    range: RangeInclusive<u16>,
     /// The port of the first bit: even, so that a port and its next are neighbours in one word.
     base: u16,
     /// A bit is set when the port is taken, or outside the range.
     words: Vec<u64>,
     taken: u32,
     capacity: u32,
+    /// Taken ports of an earlier range: they come back, and are not given again.
+    beyond: BTreeSet<u16>,
 }
 
 /// What a port has to be like.
@@ -35,13 +39,48 @@ impl PortMap {
         let span = u32::from(*range.end()).saturating_sub(u32::from(base)) + 1;
         let capacity = u32::try_from(range.len()).expect("at most 65536 ports");
         let words = vec![u64::MAX; span.div_ceil(BITS) as usize];
-        let mut map = Self { base, words, taken: capacity, capacity };
+        let mut map =
+            Self { range: range.clone(), base, words, taken: capacity, capacity, beyond: BTreeSet::new() };
         for port in range.clone() {
             map.free(port);
         }
         map
     }
 
+    /// From now on gives the ports of another range. What is taken stays taken.
+    pub(super) fn set_range(&mut self, range: &RangeInclusive<u16>) {
+        if self.range == *range {
+            return;
+        }
+        let before = std::mem::replace(self, Self::new(range));
+        for port in before.held() {
+            if range.contains(&port) {
+                self.set(port);
+            } else {
+                self.beyond.insert(port);
+            }
+        }
+    }
+
+    pub(super) const fn range(&self) -> &RangeInclusive<u16> {
+        &self.range
+    }
+
+    /// All ports that have been taken, also those of earlier ranges.
+    pub(super) fn held(&self) -> impl Iterator<Item = u16> {
+        let is_taken = |port: &u16| {
+            let (word, mask) = self.place(*port);
+            self.words[word] & mask != 0
+        };
+        self.range.clone().filter(is_taken).chain(self.beyond.iter().copied())
+    }
+
+    /// Whether nothing is to come back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken == 0 && self.beyond.is_empty()
+    }
+
+    /// How many ports of the range are taken.
     pub(super) const fn taken(&self) -> u32 {
         self.taken
     }
@@ -73,6 +112,10 @@ impl PortMap {
 
     /// The port is free again.
     pub(super) fn free(&mut self, port: u16) {
+        if !self.range.contains(&port) {
+            self.beyond.remove(&port);
+            return;
+        }
         let (word, mask) = self.place(port);
         if self.words[word] & mask != 0 {
             self.words[word] &= !mask;
@@ -177,5 +220,30 @@ mod tests {
         }
         assert!(quarters.iter().all(|count| (850..1150).contains(count)), "{quarters:?}");
         assert!((1800..2200).contains(&ascending), "{ascending}");
+    }
+
+    #[test]
+    fn another_range_gives_its_own_ports_and_takes_those_of_the_earlier_one_back() {
+        let mut map = PortMap::new(&(1000..=1009));
+        assert_eq!(all(&mut map, Shape::Any).len(), 10);
+        map.set_range(&(1005..=1014));
+        assert_eq!((map.taken(), map.capacity()), (5, 10));
+        assert_eq!(all(&mut map, Shape::Any), [1010, 1011, 1012, 1013, 1014]);
+        for port in [1000, 1005, 1014] {
+            map.free(port);
+            map.free(port);
+        }
+        assert_eq!(
+            all(&mut map, Shape::Any),
+            [1005, 1014],
+            "one that is not in the range any more is not given"
+        );
+        map.set_range(&(1000..=1009));
+        assert_eq!(all(&mut map, Shape::Any), [1000], "one that was released meanwhile is free");
+        assert_eq!(map.held().count(), 15);
+        for port in 1000..=1014 {
+            map.free(port);
+        }
+        assert!(map.is_empty());
     }
 }

@@ -2,9 +2,14 @@
 //!
 //! Shared by all workers behind a mutex, because the second Allocate of a pair (RFC 8656 §7.2) may arrive at another
 //! worker than the first. It is locked when an allocation begins or ends, never per packet.
+//!
+//! Which addresses and ports there are may change while some are in use. What was given before comes back here, and
+//! stays known by the name its client was told.
 
 mod address;
 mod bitmap;
+mod mapping;
+mod pool;
 #[cfg(test)]
 mod tests;
 
@@ -14,21 +19,23 @@ use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use address::{Mapping, RelayAddress};
-use bitmap::{PortMap, Shape};
+pub use address::RelayAddress;
+use bitmap::Shape;
+pub use mapping::Mapping;
+use pool::Pool;
 
 use super::random::Random;
 use crate::turn::{Family, Millis, OpenError, PortRequest, ReservationToken};
 
 /// The ports of all relay addresses.
 pub struct RelayPorts {
-    addresses: Box<[RelayAddress]>,
-    range: RangeInclusive<u16>,
     state: Mutex<State>,
 }
 
 struct State {
-    maps: Vec<PortMap>,
+    /// Found by the number in a [`PortId`]. Some are no longer offered, until all their ports are back.
+    pools: Vec<Pool>,
+    range: RangeInclusive<u16>,
     reservations: HashMap<ReservationToken, Reservation>,
     /// Tokens in the order they run out. Some of them have been used since.
     running_out: VecDeque<(Millis, ReservationToken)>,
@@ -71,7 +78,7 @@ pub struct Taken {
 pub struct PortUsage {
     /// Which address.
     pub address: RelayAddress,
-    /// Ports taken, those included that are kept for a reservation.
+    /// Ports of the range that are taken, those included that are kept for a reservation.
     pub taken: u32,
     /// All its ports.
     pub capacity: u32,
@@ -80,24 +87,30 @@ pub struct PortUsage {
 impl RelayPorts {
     /// All ports of `range` on each address, for free. The seed must be secret, or ports and tokens can be guessed.
     pub fn new(addresses: &[RelayAddress], range: RangeInclusive<u16>, seed: [u8; 32]) -> Self {
-        let state = State {
-            maps: addresses.iter().map(|_| PortMap::new(&range)).collect(),
+        let mut state = State {
+            pools: Vec::new(),
+            range: range.clone(),
             reservations: HashMap::new(),
             running_out: VecDeque::new(),
             random: Random::new(seed),
             turn: 0,
         };
-        Self { addresses: addresses.into(), range, state: Mutex::new(state) }
+        state.offer(addresses, range);
+        Self { state: Mutex::new(state) }
     }
 
-    /// The relay addresses.
-    pub fn addresses(&self) -> &[RelayAddress] {
-        &self.addresses
+    /// From now on gives ports of `range` on these addresses. What is in use or reserved stays so, and comes back when it
+    /// is released; it keeps the name its client was told. The workers have to be given the mapping that comes of it.
+    pub fn reconfigure(&self, addresses: &[RelayAddress], range: RangeInclusive<u16>) {
+        self.lock().offer(addresses, range);
     }
 
-    /// The mapping between inside and outside, for a worker to keep.
+    /// The mapping between inside and outside as it is now, for a worker to keep.
     pub fn mapping(&self) -> Mapping {
-        Mapping::new(&self.addresses, self.range.clone())
+        let state = self.lock();
+        let former = state.pools.iter().flat_map(Pool::former).cloned().collect();
+        let addresses: Vec<_> = state.offered().map(Pool::address).collect();
+        Mapping::new(former, &addresses, state.range.clone())
     }
 
     /// Takes a port for a client.
@@ -115,19 +128,19 @@ impl RelayPorts {
             PortRequest::Even => Shape::Even,
             PortRequest::EvenAndReserveNext => Shape::Pair,
             PortRequest::Reserved(token) => {
-                let port = state.redeem(token, |port| self.address(port).family() == family);
-                return port.map(|port| self.taken(port, None)).ok_or(OpenError::TokenUnknown);
+                let port = state.redeem(token, family).ok_or(OpenError::TokenUnknown)?;
+                return Ok(state.taken(port, None));
             }
         };
-        for address in self.by_preference(&mut state, family, client)? {
-            let State { maps, random, .. } = &mut *state;
-            if let Some(port) = maps[address].take(shape, random) {
-                let address = u16::try_from(address).expect("a host has fewer addresses than that");
+        for number in state.by_preference(family, client)? {
+            let State { pools, random, .. } = &mut *state;
+            if let Some(port) = pools[number].take(shape, random) {
+                let address = u16::try_from(number).expect("a host has fewer addresses than that");
                 let reservation = (shape == Shape::Pair).then(|| {
                     let next = PortId { address, port: port + 1 };
                     state.reserve(now.after(RESERVATION_LIFETIME), next, family)
                 });
-                return Ok(self.taken(PortId { address, port }, reservation));
+                return Ok(state.taken(PortId { address, port }, reservation));
             }
         }
         Err(OpenError::NoCapacity)
@@ -142,8 +155,8 @@ impl RelayPorts {
     pub fn abandon(&self, taken: Taken) {
         let mut state = self.lock();
         state.free(taken.port);
-        if let Some(next) = taken.reservation.and_then(|token| state.redeem(token, |_| true)) {
-            state.free(next);
+        if let Some(reserved) = taken.reservation.and_then(|token| state.reservations.remove(&token)) {
+            state.free(reserved.port);
         }
     }
 
@@ -151,52 +164,7 @@ impl RelayPorts {
     pub fn usage(&self, now: Millis) -> Vec<PortUsage> {
         let mut state = self.lock();
         state.forget_expired(now);
-        let maps = self.addresses.iter().zip(&state.maps);
-        maps.map(|(address, map)| PortUsage {
-            address: *address,
-            taken: map.taken(),
-            capacity: map.capacity(),
-        })
-        .collect()
-    }
-
-    /// The addresses this client may get, the one with most free ports first.
-    ///
-    /// A loopback address is given only to clients on this host, and only if there is no other: everyone else could
-    /// do nothing with it.
-    fn by_preference(
-        &self,
-        state: &mut State,
-        family: Family,
-        client: IpAddr,
-    ) -> Result<Vec<usize>, OpenError> {
-        let of_kind = |loopback: bool| -> Vec<usize> {
-            let fits =
-                |address: &RelayAddress| address.family() == family && address.is_loopback() == loopback;
-            (0..self.addresses.len()).filter(|index| fits(&self.addresses[*index])).collect()
-        };
-        let mut found = of_kind(false);
-        if found.is_empty() && client.is_loopback() {
-            found = of_kind(true);
-        }
-        if found.is_empty() {
-            return Err(OpenError::FamilyUnsupported);
-        }
-        state.turn = state.turn.wrapping_add(1);
-        let turn = state.turn % found.len();
-        found.rotate_left(turn);
-        found.sort_by_key(|index| state.maps[*index].taken());
-        Ok(found)
-    }
-
-    fn taken(&self, port: PortId, reservation: Option<ReservationToken>) -> Taken {
-        let address = self.address(port);
-        let at = |ip| SocketAddr::new(ip, port.port);
-        Taken { port, bind: at(address.bind), external: at(address.external), reservation }
-    }
-
-    fn address(&self, port: PortId) -> RelayAddress {
-        self.addresses[usize::from(port.address)]
+        state.offered().map(Pool::usage).collect()
     }
 
     /// A panic elsewhere does not make the ports worse: every change below is complete by itself.
@@ -206,8 +174,65 @@ impl RelayPorts {
 }
 
 impl State {
+    /// Gives ports of `range` on these addresses and on no others.
+    fn offer(&mut self, addresses: &[RelayAddress], range: RangeInclusive<u16>) {
+        for pool in &mut self.pools {
+            if !addresses.iter().any(|address| address.bind == pool.address().bind) {
+                pool.withdraw();
+            }
+        }
+        for address in addresses {
+            let is_same = |pool: &&mut Pool| pool.address().bind == address.bind;
+            if let Some(pool) = self.pools.iter_mut().find(is_same) {
+                pool.offer(*address, &range);
+                continue;
+            }
+            let pool = Pool::new(*address, &range);
+            match self.pools.iter_mut().find(|pool| !pool.is_offered() && pool.is_empty()) {
+                Some(unused) => *unused = pool,
+                None => self.pools.push(pool),
+            }
+        }
+        self.range = range;
+    }
+
+    fn offered(&self) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(|pool| pool.is_offered())
+    }
+
+    /// The addresses this client may get, the one with most free ports first.
+    ///
+    /// A loopback address is given only to clients on this host, and only if there is no other: everyone else could
+    /// do nothing with it.
+    fn by_preference(&mut self, family: Family, client: IpAddr) -> Result<Vec<usize>, OpenError> {
+        let of_kind = |loopback: bool| -> Vec<usize> {
+            let fits = |pool: &Pool| {
+                let address = pool.address();
+                pool.is_offered() && address.family() == family && address.is_loopback() == loopback
+            };
+            (0..self.pools.len()).filter(|number| fits(&self.pools[*number])).collect()
+        };
+        let mut found = of_kind(false);
+        if found.is_empty() && client.is_loopback() {
+            found = of_kind(true);
+        }
+        if found.is_empty() {
+            return Err(OpenError::FamilyUnsupported);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn % found.len();
+        found.rotate_left(turn);
+        found.sort_by_key(|number| self.pools[*number].usage().taken);
+        Ok(found)
+    }
+
+    fn taken(&self, port: PortId, reservation: Option<ReservationToken>) -> Taken {
+        let (bind, external) = self.pools[usize::from(port.address)].ends(port.port);
+        Taken { port, bind, external, reservation }
+    }
+
     fn free(&mut self, port: PortId) {
-        self.maps[usize::from(port.address)].free(port.port);
+        self.pools[usize::from(port.address)].free(port.port);
     }
 
     fn reserve(&mut self, until: Millis, port: PortId, family: Family) -> ReservationToken {
@@ -223,9 +248,11 @@ impl State {
     }
 
     /// The port kept under this token, which is good for one time.
-    fn redeem(&mut self, token: ReservationToken, fits: impl Fn(PortId) -> bool) -> Option<PortId> {
-        let port =
-            self.reservations.get(&token).map(|reservation| reservation.port).filter(|port| fits(*port))?;
+    fn redeem(&mut self, token: ReservationToken, family: Family) -> Option<PortId> {
+        let port = self.reservations.get(&token)?.port;
+        if self.pools[usize::from(port.address)].address().family() != family {
+            return None;
+        }
         self.reservations.remove(&token);
         Some(port)
     }
@@ -237,9 +264,9 @@ impl State {
             self.running_out.pop_front();
             // A token that was used may have been made again since, for later.
             if self.reservations.get(&token).is_some_and(|reservation| reservation.until <= now)
-                && let Some(port) = self.redeem(token, |_| true)
+                && let Some(reservation) = self.reservations.remove(&token)
             {
-                self.free(port);
+                self.free(reservation.port);
             }
         }
     }

@@ -29,7 +29,7 @@ impl Streams {
                 Ok((socket, peer)) => {
                     counters.connections_accepted += 1;
                     let (security, origin) = (listener.security(), listener.origin(peer.ip()));
-                    let place = match self.options.caps.take() {
+                    let place = match self.caps.take() {
                         Ok(place) => place,
                         Err(cap) => {
                             self.refuse(cap, peer, counters, now);

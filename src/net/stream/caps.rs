@@ -12,13 +12,26 @@ use crate::turn::Source;
 /// Counts connections.
 #[derive(Debug)]
 pub struct Caps {
-    total_max: u32,
-    per_source_max: u32,
     held: Mutex<Held>,
+}
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapLimits {
+    /// In all.
+    pub total: u32,
+    /// From one IPv4 address, or from the /64 of an IPv6 address.
+    pub per_source: u32,
+}
+
+impl CapLimits {
+    /// As many as come.
+    pub const NONE: Self = Self { total: u32::MAX, per_source: u32::MAX };
 }
 
 #[derive(Debug)]
 struct Held {
+    limits: CapLimits,
     total: u32,
     sources: HashMap<Source, u32, FixedState>,
 }
@@ -41,15 +54,25 @@ pub(crate) struct Place {
 
 impl Caps {
     /// No connections yet. `seed` keeps strangers from choosing addresses that meet in one bucket.
-    pub fn new(total_max: u32, per_source_max: u32, seed: u64) -> Self {
+    pub fn new(limits: CapLimits, seed: u64) -> Self {
         let sources = HashMap::with_hasher(FixedState::with_seed(seed));
-        Self { total_max, per_source_max, held: Mutex::new(Held { total: 0, sources }) }
+        Self { held: Mutex::new(Held { limits, total: 0, sources }) }
+    }
+
+    /// Other limits for connections to come. Those that stand are counted as before, and none is ended.
+    pub fn set_limits(&self, limits: CapLimits) {
+        self.held().limits = limits;
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> CapLimits {
+        self.held().limits
     }
 
     /// Counts one more connection, whose client is not known yet.
     pub(crate) fn take(self: &Arc<Self>) -> Result<Place, CapReached> {
         let mut held = self.held();
-        if held.total >= self.total_max {
+        if held.total >= held.limits.total {
             return Err(CapReached::Total);
         }
         held.total += 1;
@@ -79,8 +102,9 @@ impl Place {
         debug_assert!(self.source.is_none(), "claimed once");
         let source = Source::of(ip);
         let mut held = self.caps.held();
+        let limit = held.limits.per_source;
         let count = held.sources.entry(source).or_default();
-        if *count >= self.caps.per_source_max {
+        if *count >= limit {
             return Err(CapReached::Source);
         }
         *count += 1;
@@ -113,7 +137,7 @@ mod tests {
 
     #[test]
     fn both_limits_hold_and_what_ends_makes_room() {
-        let caps = Arc::new(Caps::new(3, 2, 1));
+        let caps = Arc::new(Caps::new(CapLimits { total: 3, per_source: 2 }, 1));
         let claim = |ip: &str| {
             let mut place = caps.take()?;
             place.claim(ip.parse().unwrap()).map(|()| place)
@@ -131,8 +155,29 @@ mod tests {
     }
 
     #[test]
+    fn other_limits_hold_for_the_next_and_the_count_stays_right() {
+        let caps = Arc::new(Caps::new(CapLimits { total: 9, per_source: 9 }, 1));
+        let claim = |ip: &str| {
+            let mut place = caps.take()?;
+            place.claim(ip.parse().unwrap()).map(|()| place)
+        };
+        let mut held: Vec<_> = (0..4).map(|_| claim("192.0.2.1").unwrap()).collect();
+        caps.set_limits(CapLimits { total: 5, per_source: 3 });
+        assert_eq!(claim("192.0.2.1").unwrap_err(), CapReached::Source);
+        let other = claim("192.0.2.2").unwrap();
+        assert_eq!(claim("192.0.2.3").unwrap_err(), CapReached::Total);
+        held.truncate(2);
+        held.push(claim("192.0.2.1").unwrap());
+        assert_eq!(claim("192.0.2.1").unwrap_err(), CapReached::Source);
+        caps.set_limits(CapLimits { total: 5, per_source: 4 });
+        held.push(claim("192.0.2.1").unwrap());
+        drop((held, other));
+        assert_eq!((caps.total(), caps.held().sources.len()), (0, 0));
+    }
+
+    #[test]
     fn a_network_of_one_client_is_one_source() {
-        let caps = Arc::new(Caps::new(9, 1, 1));
+        let caps = Arc::new(Caps::new(CapLimits { total: 9, per_source: 1 }, 1));
         let mut first = caps.take().unwrap();
         first.claim("2001:db8:0:1::1".parse().unwrap()).unwrap();
         let second = caps.take().unwrap().claim("2001:db8:0:1:ffff::2".parse().unwrap());

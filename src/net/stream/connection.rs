@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::TcpStream;
+use rustls::ProtocolVersion;
 
 use super::arena::ArenaRound;
 use super::caps::{CapReached, Place};
 use super::end::End;
 use super::pump::Side;
 use super::session::{Contents, Greeter, READ_MAX, READ_ROOM, ReadEnd, Session};
+use crate::net::counters::Counters;
 use crate::net::outbox::Outbox;
 use crate::turn::{FiveTuple, ListenerId, Millis, Transport};
 use crate::wire::stream::FRAME_MAX;
@@ -198,6 +200,16 @@ impl Connection {
     /// Whether TLS is being agreed on.
     pub(crate) fn is_handshake(&self) -> bool {
         self.stage == Stage::Handshake
+    }
+
+    /// Counts the handshake it began with, if it is TLS.
+    pub(crate) fn count_handshake(&self, counters: &mut Counters) {
+        match self.session.tls_version() {
+            None => {}
+            Some(ProtocolVersion::TLSv1_3) => counters.tls13_handshakes += 1,
+            // Nothing older is served.
+            Some(_) => counters.tls12_handshakes += 1,
+        }
     }
 
     /// Reads what is there, as much as one turn allows. The arena has [`TURN_ROOM`].

@@ -23,6 +23,13 @@ pub struct StreamListen {
     pub address: SocketAddr,
     /// How they begin.
     pub security: Security,
+    /// Who else has to do with its connections.
+    pub neighbours: Neighbours,
+}
+
+/// Who is in front of a listener, and behind it. That may change while it listens.
+#[derive(Clone, Debug, Default)]
+pub struct Neighbours {
     /// Load balancers, whose connections begin with the PROXY protocol.
     pub proxies: Arc<[IpNet]>,
     /// Who gets what is not for us.
@@ -60,16 +67,20 @@ impl StreamListener {
 
     /// Who gets what is not for us.
     pub(crate) const fn fallback(&self) -> Option<&Fallback> {
-        self.listen.fallback.as_ref()
+        self.listen.neighbours.fallback.as_ref()
     }
 
     /// Who it is that connects from this address.
     pub(crate) fn origin(&self, peer: IpAddr) -> Origin {
-        if self.listen.proxies.iter().any(|network| network.contains(&peer)) {
+        if self.listen.neighbours.proxies.iter().any(|network| network.contains(&peer)) {
             Origin::Balancer
         } else {
             Origin::Client
         }
+    }
+
+    pub(super) fn set_neighbours(&mut self, neighbours: Neighbours) {
+        self.listen.neighbours = neighbours;
     }
 
     /// The next connection, ready for use.

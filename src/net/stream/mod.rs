@@ -25,11 +25,11 @@ use foldhash::fast::FixedState;
 use mio::{Interest, Registry};
 
 pub(crate) use arena::{Arena, ArenaRound};
-pub use caps::Caps;
+pub use caps::{CapLimits, Caps};
 pub(crate) use connection::{Connection, Course, STRANGERS_FRAME_MAX, TURN_ROOM, Turn};
 pub use connection::{Patience, Security};
 pub(crate) use end::End;
-pub use listener::{StreamListen, StreamListener, open_stream_listeners};
+pub use listener::{Neighbours, StreamListen, StreamListener, open_stream_listeners};
 pub use passage::{Announce, Fallback};
 pub(crate) use pump::End as PumpEnd;
 pub(crate) use session::ReadEnd;
@@ -40,15 +40,13 @@ use super::outbox::KEPT_MAX;
 use super::socket_id::SocketId;
 use super::throttle::Throttle;
 use super::tls::TlsConfigs;
-use crate::turn::{FiveTuple, Millis, Transport};
+use crate::turn::{FiveTuple, Millis};
 use passage::Passage;
 use passages::Passages;
 
 /// What the operator decided about connections.
 #[derive(Clone, Debug)]
 pub struct StreamOptions {
-    /// How many there may be; shared by all workers.
-    pub caps: Arc<Caps>,
     /// How long they may take when they hold no allocation.
     pub patience: Patience,
     /// Bytes that may wait to be sent to one client before relayed data is dropped.
@@ -64,7 +62,7 @@ impl Default for StreamOptions {
             first_request: Duration::from_secs(30),
             idle: Duration::from_secs(600),
         };
-        Self { caps: Arc::new(Caps::new(u32::MAX, u32::MAX, 0)), patience, send_queue: 256 << 10, tls: None }
+        Self { patience, send_queue: 256 << 10, tls: None }
     }
 }
 
@@ -72,6 +70,8 @@ impl Default for StreamOptions {
 pub(crate) struct Streams {
     listeners: Vec<StreamListener>,
     options: StreamOptions,
+    /// How many there may be; shared by all workers.
+    caps: Arc<Caps>,
     connections: Vec<Option<Box<Connection>>>,
     free: Vec<u32>,
     by_client: HashMap<FiveTuple, u32, FixedState>,
@@ -94,11 +94,12 @@ pub(crate) struct Streams {
 const SWEEP: Duration = Duration::from_secs(1);
 
 impl Streams {
-    pub(crate) fn new(listeners: Vec<StreamListener>, options: StreamOptions) -> Self {
-        let by_client = HashMap::with_hasher(options.caps.hasher());
+    pub(crate) fn new(listeners: Vec<StreamListener>, options: StreamOptions, caps: Arc<Caps>) -> Self {
+        let by_client = HashMap::with_hasher(caps.hasher());
         Self {
             listeners,
             options,
+            caps,
             connections: Vec::new(),
             free: Vec::new(),
             by_client,
@@ -116,7 +117,16 @@ impl Streams {
 
     /// For tables of what clients can name.
     pub(crate) fn hasher(&self) -> FixedState {
-        self.options.caps.hasher()
+        self.caps.hasher()
+    }
+
+    /// Goes on under other options, and with other neighbours of the listeners, in their order. Connections that stand
+    /// are measured by them from their next step on; how one has begun it stays.
+    pub(crate) fn reconfigure(&mut self, options: StreamOptions, neighbours: &[Neighbours]) {
+        self.options = options;
+        for (listener, neighbours) in self.listeners.iter_mut().zip(neighbours) {
+            listener.set_neighbours(neighbours.clone());
+        }
     }
 
     /// Lets the poll tell when somebody connects.
@@ -177,7 +187,7 @@ impl Streams {
             return false;
         };
         counters.connections_passed_on += 1;
-        counters.tls_handshakes += u64::from(client.listener().transport() == Transport::Tls);
+        connection.count_handshake(counters);
         let (near, right) = connection.into_parts();
         let begun =
             Passage::new(near, client.client(), right, fallback, turn.bytes, now).and_then(|mut passage| {
@@ -214,8 +224,8 @@ impl Streams {
         if std::mem::replace(&mut connection.marks.entered, true) {
             return None;
         }
+        connection.count_handshake(counters);
         let client = connection.client();
-        counters.tls_handshakes += u64::from(client.listener().transport() == Transport::Tls);
         self.by_client.insert(client, place)
     }
 
@@ -389,6 +399,7 @@ impl Streams {
     pub(crate) fn close(&mut self, place: u32, end: End, counters: &mut Counters) -> Option<FiveTuple> {
         let mut connection = self.connections.get_mut(place as usize)?.take()?;
         *end.counter(counters) += 1;
+        counters.tls_handshakes_failed += u64::from(connection.is_handshake());
         connection.close();
         self.free.push(place);
         let client = connection.client();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 use rustls::server::{AcceptedAlert, Acceptor, ClientHello};
-use rustls::{Error, InvalidMessage, ServerConfig, ServerConnection};
+use rustls::{Error, InvalidMessage, ProtocolVersion, ServerConfig, ServerConnection};
 
 use super::caps::CapReached;
 use crate::net::outbox::Outbox;
@@ -114,6 +114,14 @@ impl Session {
         match self {
             Self::Plain | Self::Hello(_) => None,
             Self::Tls(tls) => tls.server_name(),
+        }
+    }
+
+    /// The version of TLS that was agreed on.
+    pub(crate) fn tls_version(&self) -> Option<ProtocolVersion> {
+        match self {
+            Self::Plain | Self::Hello(_) => None,
+            Self::Tls(tls) => tls.protocol_version(),
         }
     }
 

@@ -9,7 +9,7 @@ use mio::{Interest, Poll};
 
 use super::siblings::Siblings;
 use super::sink::{Sink, Wish};
-use super::{Core, Observer, Readiness};
+use super::{Core, NetSettings, Observer, Readiness};
 use crate::net::batch::{Batch, Outlet, Sockets};
 use crate::net::counters::Counters;
 use crate::net::listener::WorkerListeners;
@@ -177,13 +177,8 @@ enum Source {
 }
 
 impl<C: Core> Engine<C> {
-    pub(super) fn new(
-        core: C,
-        sockets: Sources,
-        mapping: Mapping,
-        observer: Observer,
-        siblings: Siblings,
-    ) -> Self {
+    pub(super) fn new(core: C, sockets: Sources, observer: Observer, siblings: Siblings) -> Self {
+        let mapping = sockets.relays.mapping();
         Self {
             core,
             counters: Counters::default(),
@@ -198,6 +193,13 @@ impl<C: Core> Engine<C> {
             handshakes: VecDeque::new(),
             errors: VecDeque::new(),
         }
+    }
+
+    /// Goes on under other settings, and with the relay ports as they are now. Nothing that lives is touched.
+    pub(super) fn reconfigure(&mut self, settings: NetSettings) {
+        let NetSettings { streams, neighbours } = settings;
+        self.sockets.streams.reconfigure(streams, &neighbours);
+        self.mapping = self.sockets.relays.mapping();
     }
 
     pub(super) fn has_work(&self) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use super::NetSettings;
 use crate::net::counters::{Counters, Published};
 use crate::turn::{Now, Output};
 
@@ -27,6 +28,7 @@ type Action<C> = Box<dyn FnOnce(&mut C, Now, &mut dyn FnMut(Output<'static, '_>)
 pub(super) enum Command<C> {
     Stop,
     With(Action<C>),
+    Reconfigure(Box<NetSettings>),
 }
 
 /// Commands that may wait. Who asks faster than a worker answers is told so.
@@ -97,6 +99,12 @@ impl<C> WorkerLine<C> {
         action: impl FnOnce(&mut C, Now, &mut dyn FnMut(Output<'static, '_>)) + Send + 'static,
     ) -> Result<(), Busy> {
         self.send(Command::With(Box::new(action)))
+    }
+
+    /// Gives the worker other settings for its sockets, between two packets. If the relay ports are to change, they have
+    /// to be changed before: the worker learns here what has become of them.
+    pub fn reconfigure(&self, settings: NetSettings) -> Result<(), Busy> {
+        self.send(Command::Reconfigure(Box::new(settings)))
     }
 
     fn send(&self, command: Command<C>) -> Result<(), Busy> {

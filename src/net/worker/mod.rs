@@ -8,6 +8,7 @@ mod core;
 mod engine;
 mod handle;
 mod peers;
+mod settings;
 mod siblings;
 mod sink;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use core::Core;
 use engine::{Engine, Rooms, Sources};
 use handle::Command;
 pub use handle::{Busy, WorkerHandle, WorkerLine};
+pub use settings::NetSettings;
 pub use siblings::Siblings;
 
 use super::batch::Batch;
@@ -36,7 +38,7 @@ use super::peer::Peers;
 use super::ports::RelayPorts;
 use super::relay_sockets::RelaySockets;
 use super::socket_id::SocketId;
-use super::stream::{Arena, Connection, StreamListener, StreamOptions, Streams};
+use super::stream::{Arena, Caps, Connection, StreamListener, StreamOptions, Streams};
 use super::sys::Slots;
 use super::sys::udp::BufferSizes;
 use super::tls::TlsFailure;
@@ -112,6 +114,8 @@ pub struct Setup {
     pub stream_listeners: Vec<StreamListener>,
     /// What was decided about connections.
     pub streams: StreamOptions,
+    /// How many connections there may be; shared by all workers.
+    pub caps: Arc<Caps>,
     /// The way to the other workers.
     pub siblings: Siblings,
     /// The relay ports of the server.
@@ -126,7 +130,7 @@ pub struct Setup {
 
 /// Starts a worker on a thread of its own.
 pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io::Result<WorkerHandle<C>> {
-    let Setup { listeners, stream_listeners, streams, siblings, ports, relay_buffers, clock, observer } =
+    let Setup { listeners, stream_listeners, streams, caps, siblings, ports, relay_buffers, clock, observer } =
         setup;
     let poll = Poll::new()?;
     for (listener, number) in listeners.iter().zip(0..) {
@@ -137,7 +141,7 @@ pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io:
         let socket = listener.inlet().0.as_raw_fd();
         poll.registry().register(&mut SourceFd(&socket), token, Interest::READABLE)?;
     }
-    let mut streams = Streams::new(stream_listeners, streams);
+    let mut streams = Streams::new(stream_listeners, streams, caps);
     streams.register(poll.registry())?;
     let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
     let handed_over = siblings.open_door(waker.clone());
@@ -146,10 +150,8 @@ pub fn start<C: Core + Send + 'static>(name: &str, setup: Setup, core: C) -> io:
     let (sender, commands) = handle::channel();
     let counters = Arc::clone(&published);
     let run = move || {
-        let mapping = ports.mapping();
         let relays = RelaySockets::new(ports, relay_buffers);
-        let engine =
-            Engine::new(core, Sources { listeners, streams, relays, peers }, mapping, observer, siblings);
+        let engine = Engine::new(core, Sources { listeners, streams, relays, peers }, observer, siblings);
         Worker::new(poll, engine, (commands, handed_over), counters, clock).run();
     };
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
@@ -294,6 +296,7 @@ impl<C: Core> Worker<C> {
                         engine.with_core(now, batch, poll, |core, out| action(core, now, out));
                     });
                 }
+                Ok(Command::Reconfigure(settings)) => self.engine.reconfigure(*settings),
                 Err(_) => return,
             }
         }

@@ -1,5 +1,8 @@
 //! Workers on real sockets over loopback, around a core whose every move is known.
 
+mod relay_changes;
+mod stream_changes;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
@@ -7,6 +10,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::net::listener::open_listeners;
 use crate::net::ports::RelayAddress;
+use crate::net::stream::{CapLimits, Neighbours, Security, StreamListen, open_stream_listeners};
 use crate::turn::{
     AllocationId, ConnectionId, Direction, Family, FiveTuple, Input, Output, Passage, PortRequest, RelayId,
     RelayTransport,
@@ -15,7 +19,10 @@ use crate::turn::{
 /// Does what the first byte of a datagram says.
 ///
 /// `A` and `6` open a relay socket (answer: `R` and its port, or `E`), `C` closes it, `T` with a port sends the rest
-/// there, `X` asks for a call after 20 ms. What peers send comes back as `D`, their port and the payload.
+/// there, `H` with an IPv4 address before the port as well; `X` asks for a call after 20 ms. What peers send comes back
+/// as `D`, their port and the payload.
+///
+/// ChannelData stands for its payload, and a STUN request asks who is asking: 1, 1, address and port.
 #[derive(Default)]
 struct TinyCore {
     relays: HashMap<FiveTuple, RelayId>,
@@ -24,6 +31,8 @@ struct TinyCore {
     deadline: Option<(Millis, FiveTuple)>,
     /// First bytes of what came in, in order; `p` for what came from a peer.
     log: Vec<u8>,
+    /// Who that was last.
+    last_peer: Option<SocketAddr>,
 }
 
 impl Core for TinyCore {
@@ -35,6 +44,7 @@ impl Core for TinyCore {
             }
             Input::FromPeer { relay, peer, bytes } => {
                 self.log.push(b'p');
+                self.last_peer = Some(peer);
                 let client = self.clients[&relay];
                 let [high, low] = peer.port().to_be_bytes();
                 out(Output::ToClient { client, head: &[b'D', high, low], payload: bytes, padding: 0 });
@@ -121,6 +131,18 @@ impl TinyCore {
                 let peer = peer(relay.family, u16::from_be_bytes([*high, *low]));
                 out(Output::ToPeer { relay, peer, bytes, dont_fragment: false });
             }
+            [b'H', a, b, c, d, high, low, bytes @ ..] => {
+                let relay = self.relays[&client];
+                let peer = SocketAddr::from(([*a, *b, *c, *d], u16::from_be_bytes([*high, *low])));
+                out(Output::ToPeer { relay, peer, bytes, dont_fragment: false });
+            }
+            [0x40, 0, _, _, bytes @ ..] => self.obey(now, client, bytes, out),
+            [0, 1, ..] => {
+                let SocketAddr::V4(address) = client.client() else { return };
+                let ([a, b, c, d], [high, low]) = (address.ip().octets(), address.port().to_be_bytes());
+                let head = [1, 1, a, b, c, d, high, low];
+                out(Output::ToClient { client, head: &head, payload: &[], padding: 0 });
+            }
             [b'X', ..] => self.deadline = Some((now.mono.after(Duration::from_millis(20)), client)),
             _ => {}
         }
@@ -141,22 +163,36 @@ fn loopback(family: Family) -> IpAddr {
 struct Rig {
     worker: WorkerHandle<TinyCore>,
     server: SocketAddr,
+    /// Where connections are taken, plain and with TLS.
+    streams: [SocketAddr; 2],
     ports: Arc<RelayPorts>,
+    caps: Arc<Caps>,
     clock: Clock,
 }
 
 impl Rig {
     fn new(family: Family, range: std::ops::RangeInclusive<u16>) -> Self {
-        let addresses = [Family::V4, Family::V6].map(|family| RelayAddress::direct(loopback(family)));
-        let ports = Arc::new(RelayPorts::new(&addresses, range, [1; 32]));
+        Self::relaying_from(&LOOPBACK, family, range)
+    }
+
+    fn relaying_from(
+        addresses: &[RelayAddress],
+        family: Family,
+        range: std::ops::RangeInclusive<u16>,
+    ) -> Self {
+        let ports = Arc::new(RelayPorts::new(addresses, range, [1; 32]));
+        let caps = Arc::new(Caps::new(CapLimits::NONE, 0));
         let buffers = BufferSizes { receive: Some(4 << 20), send: None };
         let listeners = open_listeners(&[peer(family, 0)], 1, buffers, |_| Vec::new()).unwrap().remove(0);
         let server = listeners[0].address();
+        let stream_listeners = stream_listeners();
+        let streams = [0, 1].map(|number| StreamListener::address(&stream_listeners[number]));
         let clock = Clock::new();
         let setup = Setup {
             listeners,
-            stream_listeners: Vec::new(),
+            stream_listeners,
             streams: StreamOptions::default(),
+            caps: caps.clone(),
             siblings: Siblings::family(1).remove(0),
             ports: Arc::clone(&ports),
             relay_buffers: BufferSizes::default(),
@@ -164,7 +200,7 @@ impl Rig {
             observer: Box::new(|_: Report<'_>| ()),
         };
         let worker = start("test", setup, TinyCore::default()).unwrap();
-        Self { worker, server, ports, clock }
+        Self { worker, server, streams, ports, caps, clock }
     }
 
     fn client(&self) -> Socket {
@@ -178,6 +214,13 @@ impl Rig {
         let (sender, receiver) = mpsc::channel();
         self.worker.line().with_core(move |core, _, _| sender.send(question(core)).unwrap()).unwrap();
         receiver.recv_timeout(Duration::from_secs(5)).unwrap()
+    }
+
+    /// Gives the worker these settings, and waits until it has them.
+    fn reconfigure(&self, streams: StreamOptions, plain: Neighbours) {
+        let neighbours = [plain, Neighbours::default()].into();
+        self.worker.line().reconfigure(NetSettings { streams, neighbours }).unwrap();
+        self.ask(|_| ());
     }
 
     /// The counters once they say so.
@@ -199,6 +242,21 @@ impl Rig {
     fn taken(&self) -> u32 {
         self.ports.usage(self.clock.now().mono).iter().map(|usage| usage.taken).sum()
     }
+}
+
+/// Both loopback addresses.
+const LOOPBACK: [RelayAddress; 2] = [
+    RelayAddress::direct(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    RelayAddress::direct(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+];
+
+/// One for plain connections and one for TLS.
+fn stream_listeners() -> Vec<StreamListener> {
+    let listen =
+        |security| StreamListen { address: peer(Family::V4, 0), security, neighbours: Neighbours::default() };
+    open_stream_listeners(&[listen(Security::Plain), listen(Security::Tls)], 1, |_| Vec::new())
+        .unwrap()
+        .remove(0)
 }
 
 struct Socket(UdpSocket);

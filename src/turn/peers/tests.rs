@@ -82,7 +82,7 @@ fn p11_our_own_relay_addresses_are_reached_on_relay_ports_only() {
     let policy = policy(|rules| {
         rules.relay_addresses = vec!["192.168.1.5".parse().unwrap()];
         rules.host_addresses = vec!["192.168.1.5".parse().unwrap(), "8.8.4.4".parse().unwrap()];
-        rules.relay_ports = 50000..=50999;
+        rules.relay_ports = vec![50000..=50999];
     });
     let judge = |peer: &str| policy.judge(peer.parse().unwrap(), None);
     assert_eq!(judge("192.168.1.5:50000"), Ok(PortRule::RelayPorts));

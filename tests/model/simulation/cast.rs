@@ -279,7 +279,7 @@ pub fn policy(policy: usize) -> PeerPolicy {
         deny,
         ports: allowed_ports(policy),
         relay_addresses: vec![relay_address(false), relay_address(true)],
-        relay_ports: RELAY_PORTS,
+        relay_ports: vec![RELAY_PORTS],
         host_addresses: [RELAY_V4, RELAY_V6, "203.0.113.9"].map(|ip| ip.parse().unwrap()).to_vec(),
         services: Peers::new().services,
         datagram_services: Peers::new().services,

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use rustls::{
-    CipherSuite, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, ServerConfig,
+    CipherSuite, ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig,
     ServerConnection, SignatureScheme,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -202,9 +202,9 @@ fn sessions_are_resumed_whatever_the_protocol_and_early_data_is_off() {
         client.enable_early_data = true;
         let client = Arc::new(client);
         let first = connect(&client, &configs.bare, "turn.example.org").unwrap();
-        assert_eq!(first.client.handshake_kind(), Some(rustls::HandshakeKind::Full));
+        assert_eq!(first.client.handshake_kind(), Some(HandshakeKind::Full));
         let second = connect(&client, &configs.turn, "turn.example.org").unwrap();
-        assert_eq!(second.client.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+        assert_eq!(second.client.handshake_kind(), Some(HandshakeKind::Resumed));
         assert!(!second.client.is_early_data_accepted());
     }
 }
@@ -229,7 +229,8 @@ fn the_protocol_and_the_oldest_version_are_as_configured() {
 
     let strict = CertStore::new(TlsVersion::Tls13).unwrap();
     strict.install_files(&[rig.make(&["turn.example.org"])]);
-    let connected = connect(&Arc::new(rig.client()), &strict.tls_configs().bare, "turn.example.org").unwrap();
+    let client = Arc::new(rig.client());
+    let connected = connect(&client, &strict.tls_configs().bare, "turn.example.org").unwrap();
     assert_eq!(connected.server.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     let old = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS12])
@@ -239,6 +240,14 @@ fn the_protocol_and_the_oldest_version_are_as_configured() {
     let old = Arc::new(old);
     assert!(connect(&old, &strict.tls_configs().bare, "turn.example.org").is_err());
     assert!(connect(&old, &configs.bare, "turn.example.org").is_ok());
+    // A store can change its mind, and its clients still resume.
+    let lenient = strict.tls_configs_from(TlsVersion::Tls12).unwrap();
+    assert!(connect(&old, &lenient.bare, "turn.example.org").is_ok());
+    let resumed = connect(&client, &lenient.bare, "turn.example.org").unwrap();
+    assert_eq!(resumed.server.handshake_kind(), Some(HandshakeKind::Resumed));
+    assert!(connect(&old, &lenient.turn, "turn.example.org").is_ok());
+    let strict = strict.tls_configs_from(TlsVersion::Tls13).unwrap();
+    assert!(connect(&old, &strict.bare, "turn.example.org").is_err());
 }
 
 #[test]

@@ -1,15 +1,20 @@
-//! Where the web servers are that share a port with us.
+//! Who shares a listener's connections with us: the load balancers in front of it, the web server behind it.
 
 use std::io;
 use std::net::ToSocketAddrs;
 
 use crate::config::{Config, checked::Listener, choice::ProxyProtocol};
-use crate::net::stream::{Announce, Fallback};
+use crate::net::stream::{Announce, Fallback, Neighbours};
 
-/// Finds the addresses of the fallbacks of all listeners, in their order. A name is looked up once: the workers cannot
-/// wait for an answer.
-pub(super) fn find(config: &Config) -> io::Result<Vec<Option<Fallback>>> {
-    config.listeners.iter().map(fallback).collect()
+/// Finds the neighbours of all configured listeners, in their order. A name is looked up once: the workers cannot wait
+/// for an answer.
+pub(super) fn find(config: &Config) -> io::Result<Vec<Neighbours>> {
+    config.listeners.iter().map(neighbours).collect()
+}
+
+fn neighbours(listener: &Listener) -> io::Result<Neighbours> {
+    let proxies = listener.proxy_protocol_from.clone().into();
+    Ok(Neighbours { proxies, fallback: fallback(listener)? })
 }
 
 fn fallback(listener: &Listener) -> io::Result<Option<Fallback>> {
