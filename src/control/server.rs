@@ -145,7 +145,12 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map_err(ServeError::system("start the threads of accounting and the auth webhook"))?;
     let counterparts = Arc::new(counterparts);
     let lost = writer.lost();
-    let metrics = Arc::new(Metrics::new(plane.clone()).with(move || lost.families()));
+    let (records, questions) = (plane.tallies().accounting.clone(), plane.tallies().auth_webhook.clone());
+    let metrics = Metrics::new(plane.clone())
+        .with(move || lost.families())
+        .with(move || records.families())
+        .with(move || questions.families());
+    let metrics = Arc::new(metrics);
     let metrics_server =
         MetricsServer::start(metrics_sockets, metrics).map_err(ServeError::system("start a thread"))?;
     ready(&crew.advert);

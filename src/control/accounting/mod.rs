@@ -6,6 +6,7 @@
 
 mod collector;
 mod courier;
+mod figures;
 mod file;
 mod identity;
 mod interim;

@@ -186,7 +186,6 @@ impl Desk {
         let letter = question.letter(live.authenticator.user_id(&question.user), &realm, &self.server);
         let (subject, generation) = (question.subject(), self.generation);
         self.asked.insert(subject.clone(), vec![question]);
-        self.tally.asked.add(1);
         self.tally.in_flight.add(1);
         self.requests.spawn(async move {
             let result = counterpart.ask(letter.into(), &subject.0, &realm).await;

@@ -8,6 +8,7 @@ mod answer;
 mod breaker;
 mod cache;
 mod desk;
+mod figures;
 mod question;
 mod tally;
 

@@ -7,8 +7,6 @@ use crate::control::accounting::Count;
 pub struct Tally {
     /// Questions of workers that were answered from memory.
     pub remembered: Count,
-    /// Requests that were sent to the web server.
-    pub asked: Count,
     /// Answers that let somebody in.
     pub granted: Count,
     /// Answers that did not.
