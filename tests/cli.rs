@@ -348,7 +348,7 @@ fn a_server_with_users_of_its_own_makes_no_secret() {
     let home = Home::new("no-state");
     home.file("t.toml", "[[auth.user]]\nname = \"bob\"\npassword = \"builder\"\n");
     home.run(&[&NOT_OURS[..], &["--config", "t.toml"]].concat());
-    assert!(!home.0.join("turnbridge").exists());
+    assert!(!home.0.join("turnbridge/secret").exists());
     let ran = home.run(&["credential", "--config", "t.toml"]).expect(1);
     assert!(ran.err.contains("has static users and no secret"), "{ran:?}");
 }

@@ -24,8 +24,18 @@ pub fn base64_into(bytes: &[u8], out: &mut [u8]) {
     }
 }
 
+/// Reads standard base64, with or without its padding; `None` for any other text.
+pub fn base64_decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    decode(text, *b"+/")
+}
+
 /// Reads base64 in the alphabet for URLs (RFC 4648 §5), with or without its padding; `None` for any other text.
 pub fn base64url_decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    decode(text, *b"-_")
+}
+
+/// The two alphabets differ in their last two characters.
+fn decode(text: &str, last: [u8; 2]) -> Option<Zeroizing<Vec<u8>>> {
     let text = text.trim_end_matches('=').as_bytes();
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 4 * 3 + 2));
     for group in text.chunks(4) {
@@ -35,8 +45,8 @@ pub fn base64url_decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
                 b'A'..=b'Z' => char - b'A',
                 b'a'..=b'z' => char - b'a' + 26,
                 b'0'..=b'9' => char - b'0' + 52,
-                b'-' => 62,
-                b'_' => 63,
+                char if *char == last[0] => 62,
+                char if *char == last[1] => 63,
                 _ => return None,
             };
             bits |= u32::from(value) << (18 - 6 * at);
@@ -104,6 +114,8 @@ mod tests {
             assert_eq!(base64url_decode(text).unwrap().as_slice(), expected.as_bytes(), "{text}");
         }
         assert_eq!(base64url_decode("-__-").unwrap().as_slice(), [0xFB, 0xFF, 0xFE]);
+        assert_eq!(base64_decode("+//+").unwrap().as_slice(), [0xFB, 0xFF, 0xFE]);
+        assert!(base64_decode("-__-").is_none());
         for bad in ["Z", "Zm9vY", "Zh", "Zm9", "+//+", "Zm 9v", "Zm9v\n", "é"] {
             assert!(base64url_decode(bad).is_none(), "{bad}");
         }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     config::{
         Config, Loaded,
+        admin::AdminAddress,
         checked::{Acme, AddressPair},
     },
     control::{
@@ -93,6 +94,7 @@ fn describe(config: &Config, advert: &Advert, certificates: Option<&Watch>) -> S
         ("logs in", logins(config)),
         ("certificate", certificates.map(served).unwrap_or_default()),
         ("certificate", config.tls.acme.iter().map(ordered).collect()),
+        ("managed at", managed(config)),
         ("clients use", advert.client_urls(&config.relay.external, name.as_deref())),
     ];
     for (name, values) in lines {
@@ -112,6 +114,20 @@ fn discoveries(config: &Config) -> Vec<String> {
         format!("by answers from {one} and {other}, ports {port} and {alternate}")
     };
     config.nat_discovery.pairs.iter().map(describe).collect()
+}
+
+/// Where the admin server listens beside its default socket, and who may ask there.
+fn managed(config: &Config) -> Vec<String> {
+    let keys: Vec<_> = config.admin.keys.iter().map(|key| key.name.as_str()).collect();
+    let shown = config.admin.listen.iter().filter_map(|address| match address {
+        AdminAddress::Auto => None,
+        AdminAddress::Unix(_) => Some(address.to_string()),
+        AdminAddress::Tcp(_) if keys.is_empty() => {
+            Some(format!("{address}, for health checks alone: no admin.key"))
+        }
+        AdminAddress::Tcp(_) => Some(format!("{address}, with the keys of {}", keys.join(", "))),
+    });
+    shown.collect()
 }
 
 fn served(certificates: &Watch) -> Vec<String> {

@@ -1,16 +1,25 @@
 //! The command line: one file per subcommand.
 
+mod admin;
 mod bench;
 mod check;
 mod completions;
 mod credential;
+mod drain;
 mod exit;
+mod explain;
 mod healthcheck;
 mod import;
+mod kick;
+mod log_level;
 mod man;
 mod output;
+mod reload;
+mod revoke;
 mod serve;
+mod sessions;
 mod settings;
+mod status;
 
 pub use exit::Exit;
 
@@ -21,7 +30,7 @@ use std::ffi::OsString;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(error) => return print(&error),
     };
     let done = match cli.command {
         None => serve::run(&cli.serve),
@@ -31,6 +40,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
+        Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Sessions(args)) => sessions::run(&args),
+        Some(Command::Explain(args)) => explain::run(&args),
+        Some(Command::Kick(args)) => kick::run(&args),
+        Some(Command::Revoke(args)) => revoke::run(&args),
+        Some(Command::Drain(args)) => drain::run(&args),
+        Some(Command::Reload(args)) => reload::run(&args),
+        Some(Command::LogLevel(args)) => log_level::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),
     };
@@ -75,6 +92,22 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Say whether the server on this host answers
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Show the running server at a glance
+    Status(status::StatusArgs),
+    /// List the allocations of the running server, or show one with all it has
+    Sessions(Box<sessions::SessionsArgs>),
+    /// Tell why a user cannot connect: the last decisions of the running server
+    Explain(explain::ExplainArgs),
+    /// End allocations of the running server
+    Kick(kick::KickArgs),
+    /// Have the running server refuse a credential, or a user, from now on
+    Revoke(revoke::RevokeArgs),
+    /// Have the running server take no new allocations, and maybe stop
+    Drain(drain::DrainArgs),
+    /// Have the running server read its configuration again
+    Reload(reload::ReloadArgs),
+    /// Say from which level on the running server logs, or change it
+    LogLevel(log_level::LogLevelArgs),
     /// Print what a shell needs to complete commands and flags
     Completions(completions::CompletionsArgs),
     /// Write the manual pages
@@ -91,12 +124,14 @@ Examples:
   turnbridge credential --user alice --json     iceServers for a browser
   turnbridge credential verify NAME PASSWORD    why does it not log in?
   turnbridge import /etc/turnserver.conf        come from coturn
+  turnbridge status                             what does the running server do?
+  turnbridge explain alice                      why does she get no connection?
 
 Every key of the configuration can be set from the environment as TURNBRIDGE_SECTION__KEY.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 75 port busy, 77 no permission, 78 wrong configuration";
 
-fn explain(error: &clap::Error) -> Exit {
+fn print(error: &clap::Error) -> Exit {
     // Help and version are results and go to standard output; when that is closed there is nobody to tell.
     let printed = error.print();
     match (error.use_stderr(), printed) {

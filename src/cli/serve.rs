@@ -43,8 +43,13 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     if args.check {
         return check::report(&loaded);
     }
+    // From here on there are secrets in memory.
+    let hidden = net::sys::process::hide_memory();
     let style = Style::choose(loaded.config.log_format);
     logging::start(loaded.config.log_level, style);
+    if let Err(error) = hidden {
+        tracing::warn!(%error, "a core dump of this process would contain its secrets");
+    }
     for warning in &loaded.warnings {
         tracing::warn!(detail = %warning, "configuration can be improved");
     }

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod acme;
+mod admin;
 mod auth;
 mod auth_webhook;
 mod credentials_directory;
@@ -16,6 +17,7 @@ mod webhook;
 
 pub use accounting::{Accounting, AccountingWebhook, Batches};
 pub use acme::{Acme, ExternalAccount};
+pub use admin::{Admin, AdminKey, Origins};
 pub use auth::{Auth, NamedSecret};
 pub use auth_webhook::{AuthWebhook, CacheLimits, LONGEST_TTL};
 pub use drain::Drain;
@@ -69,6 +71,8 @@ pub struct Config {
     pub channel_numbers: ChannelNumbers,
     /// Where the figures are told.
     pub metrics: Metrics,
+    /// Who may ask the running server, and what.
+    pub admin: Admin,
     /// From which level on something is logged.
     pub log_level: LogLevel,
     /// How a log line looks.
@@ -82,6 +86,8 @@ pub struct Server {
     pub realm: String,
     /// What the server is called in records and by webhooks; `None` means the host's name.
     pub name: Option<String>,
+    /// What clients are told; what is found on the host when it is empty.
+    pub urls: Vec<String>,
     /// Where the server keeps what it makes itself.
     pub state_dir: StateDir,
     /// Number of worker threads; `None` means one per usable core.
@@ -124,6 +130,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         drain: drain::check(&raw.drain, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
         metrics: metrics::check(raw, &mut findings),
+        admin: admin::check(&raw.admin, &mut findings),
         log_level: raw.log.level,
         log_format: raw.log.format,
     };
@@ -206,6 +213,7 @@ fn check_server(raw: &raw::Server, realm: &str, findings: &mut Findings<'_>) -> 
     Server {
         realm: realm.to_owned(),
         name: check_name(&raw.name, findings),
+        urls: raw.urls.iter().map(ToString::to_string).collect(),
         state_dir: raw.state_dir.clone(),
         workers: match raw.workers {
             Workers::Auto => None,

@@ -23,7 +23,7 @@ pub struct Override {
 pub const PREFIX: &str = "TURNBRIDGE_";
 
 /// Variables that mirror a flag of the server; the command line reads them itself.
-pub const FLAG_MIRRORS: [&str; 2] = ["TURNBRIDGE_CONFIG", "TURNBRIDGE_LOG"];
+pub const FLAG_MIRRORS: [&str; 3] = ["TURNBRIDGE_CONFIG", "TURNBRIDGE_LOG", "TURNBRIDGE_ADMIN"];
 
 /// Takes from `environment` what is ours. A variable of ours that is not known is an error, as a key in the file is.
 pub fn overrides(

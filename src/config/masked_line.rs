@@ -20,12 +20,14 @@ pub(super) fn shown(file: &str, line: usize) -> (String, bool) {
             key = name.trim();
         }
     }
-    let in_auth = section.starts_with("auth") || section.starts_with("\"auth");
+    let in_auth =
+        ["auth", "admin.key"].iter().any(|secret| section.trim_start_matches('"').starts_with(secret));
     let harmless = [
         "separator",
         "max_ttl",
         "expiry",
         "name",
+        "scopes",
         "timeout",
         "when_down",
         "in_flight",

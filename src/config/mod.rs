@@ -4,12 +4,14 @@
 //! first by itself, so that a mistake in it is shown with its line; then the overrides are laid over it.
 
 pub mod address;
+pub mod admin;
 pub mod alternate;
 pub mod checked;
 pub mod choice;
 pub mod coturn;
 pub mod env;
 pub mod error;
+pub mod ice_url;
 mod masked_line;
 mod nearest;
 pub mod raw;

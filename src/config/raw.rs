@@ -9,12 +9,14 @@
 
 mod accounting;
 mod acme;
+mod admin;
 mod auth_webhook;
 mod drain;
 mod metrics;
 
 pub use accounting::{Accounting, AccountingWebhook, Otlp};
 pub use acme::Acme;
+pub use admin::{Admin, AdminKey};
 pub use auth_webhook::AuthWebhook;
 pub use drain::Drain;
 pub use metrics::Metrics;
@@ -25,6 +27,7 @@ use super::{
         ChannelNumbers, ExpiryRule, LogFormat, LogLevel, ProxyProtocol, StateDir, TlsVersion, Transport,
         Workers,
     },
+    ice_url::IceUrl,
     text::{many, maybe, one, switch},
     units::{BitsPerSecond, Bytes, Count, CountOrNone, Limit, PerSecond, Seconds},
 };
@@ -56,6 +59,8 @@ pub struct Config {
     pub nat_discovery: NatDiscovery,
     /// Who used the relay, and how much.
     pub accounting: Accounting,
+    /// Who may ask the running server, and what.
+    pub admin: Admin,
     /// How it takes its leave.
     pub drain: Drain,
     /// What is counted for the operator.
@@ -71,6 +76,8 @@ pub struct Server {
     pub realm: String,
     /// Empty: the host's name.
     pub name: String,
+    #[serde(with = "many")]
+    pub urls: Vec<IceUrl>,
     #[serde(with = "one")]
     pub state_dir: StateDir,
     #[serde(with = "one")]
@@ -278,6 +285,7 @@ impl Default for Config {
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
             accounting: Accounting::default(),
+            admin: Admin::default(),
             drain: Drain::default(),
             metrics: Metrics::default(),
             log: Log::default(),
@@ -290,6 +298,7 @@ impl Default for Server {
         Self {
             realm: "turn".to_owned(),
             name: String::new(),
+            urls: Vec::new(),
             state_dir: StateDir::Auto,
             workers: Workers::Auto,
             receive_buffer: Bytes(4 << 20),

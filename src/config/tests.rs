@@ -1,3 +1,5 @@
+mod admin;
+
 use super::*;
 use crate::auth::{Secret, users::User};
 use std::{net::IpAddr, path::PathBuf};
@@ -75,6 +77,7 @@ fn the_shipped_file_has_every_key_with_its_default() {
     // An empty list here and a section of the same name could not stand in one file; the next test has what is in them.
     defaults["auth"].as_table_mut().unwrap().remove("user");
     defaults["tls"].as_table_mut().unwrap().remove("certificate");
+    defaults["admin"].as_table_mut().unwrap().remove("key");
     assert_eq!(key_paths("", &written), key_paths("", &defaults));
 }
 
@@ -89,7 +92,16 @@ fn the_shipped_file_shows_every_key_of_a_repeated_section() {
         ..raw::Listener::default()
     };
     let certificate = raw::Certificate { chain: "x".into(), key: "x".into() };
+    let admin_key = raw::AdminKey {
+        name: "x".into(),
+        key: secret(),
+        key_file: Some("x".into()),
+        scopes: Vec::new(),
+        max_ttl: Some("1d".parse().unwrap()),
+        allowed_origins: vec!["*".into()],
+    };
     let cases = [
+        ("# [[admin.key]]", "[drain]", toml::Table::try_from(admin_key)),
         ("# [[auth.user]]", "[limits]", toml::Table::try_from(user)),
         ("# [[listener]]", "[tls]", toml::Table::try_from(listener)),
         ("# [[tls.certificate]]", "[tls.acme]", toml::Table::try_from(certificate)),
@@ -121,7 +133,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-key", "[server]\nrealm = \"x\"\nwrokers = 2\n"),
         "t.toml:3:1: server.wrokers: `wrokers` is not a known key; did you mean `workers`?
-  known here: realm, name, state_dir, workers, receive_buffer, send_buffer
+  known here: realm, name, urls, state_dir, workers, receive_buffer, send_buffer
   |
 3 | wrokers = 2
   | ^^^^^^^"
@@ -129,7 +141,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
         "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
-  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, accounting, drain, metrics, log
+  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, accounting, admin, drain, metrics, log
   |
 2 | [[listeners]]
   |   ^^^^^^^^^"
@@ -232,6 +244,17 @@ fn no_error_shows_a_secret() {
             "[[tls.certificate]]\nchain = \"x\"\nkey = \"\"\"-----BEGIN PRIVATE KEY-----\nhidden\n\"\"\"\n",
             "t.toml:3:7: tls.certificate[0].key: expected the path of a PEM file, not its text",
         ),
+        (
+            "admin key",
+            "[[admin.key]]\nname = \"app\"\nkey = \"hidden\"\nscopes = [\"mint\"]\n",
+            "t.toml:3:7: admin.key[0].key: a key has at least 24",
+        ),
+        (
+            "admin key misspelt",
+            "[[admin.key]]\nname = \"app\"\nkee = \"hidden\"\nscopes = [\"mint\"]\n",
+            "did you mean `key`?",
+        ),
+        ("admin key over lines", "[[admin.key]]\nkey = [\n  \"hidden\",\n]\n", "admin.key[0].key"),
         ("number", "[auth]\nsecrets = [4815162342]\n", "auth.secrets[0]: expected a string"),
     ];
     for (name, text, expected) in cases {

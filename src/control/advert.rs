@@ -21,6 +21,8 @@ pub struct Advert {
     pub listeners: Vec<Listening>,
     /// The addresses to relay from.
     pub relays: Vec<RelayAddress>,
+    /// What the configuration tells clients instead of these; empty if it leaves that to us.
+    pub urls: Vec<String>,
     /// What else this process serves over TCP, and clients must not reach through it.
     pub services: Vec<SocketAddr>,
 }
@@ -77,6 +79,7 @@ impl Advert {
         Self {
             listeners,
             relays: relay_addresses(&config.relay, host).into_iter().map(advertised).collect(),
+            urls: config.server.urls.clone(),
             services: Vec::new(),
         }
     }
@@ -88,9 +91,12 @@ impl Advert {
         of_its_kind.nth(usize::from(listener.number())).map(|found| found.address)
     }
 
-    /// The URLs for a client's configuration: over UDP, then TCP, then TLS, which needs a name that the certificate
+    /// The URLs for a client's configuration: those that are configured, or else what we know: over UDP, then TCP, then TLS, which needs a name that the certificate
     /// has, since browsers check it.
     pub fn client_urls(&self, external: &External, tls_name: Option<&str>) -> Vec<String> {
+        if !self.urls.is_empty() {
+            return self.urls.clone();
+        }
         let plain = |protocol, fits: fn(Transport) -> bool| {
             let addresses = self.client_addresses(external, fits);
             addresses.into_iter().map(move |address| turn_url(address, protocol))

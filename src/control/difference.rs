@@ -36,8 +36,8 @@ pub(super) fn between(old: &raw::Config, new: &raw::Config) -> Vec<Change> {
             new: Some("*** (another secret)".to_owned()),
         })
     };
-    let secret = masked("auth", old.auth != new.auth);
-    changes.extend(secret);
+    let secrets = [masked("auth", old.auth != new.auth), masked("admin.key", old.admin.key != new.admin.key)];
+    changes.extend(secrets.into_iter().flatten());
     changes.sort_by(|one, other| one.key.cmp(&other.key));
     changes
 }

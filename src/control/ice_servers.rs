@@ -3,6 +3,38 @@
 use serde::Serialize;
 use std::{fmt, net::SocketAddr};
 
+/// One entry of the list: URLs, and the credential that is good for them if they need one.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct IceServer<'a> {
+    urls: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<&'a str>,
+}
+
+impl<'a> IceServer<'a> {
+    /// `stun:` URLs, which everybody may use.
+    pub fn stun(urls: &'a [String]) -> Self {
+        Self { urls, username: None, credential: None }
+    }
+
+    /// `turn:` URLs. This is where the password is shown.
+    pub fn turn(urls: &'a [String], username: &'a str, credential: &'a str) -> Self {
+        Self { urls, username: Some(username), credential: Some(credential) }
+    }
+}
+
+/// The whole object.
+pub fn configuration(servers: &[IceServer<'_>]) -> impl Serialize {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Configuration<'a> {
+        ice_servers: &'a [IceServer<'a>],
+    }
+    Configuration { ice_servers: servers }
+}
+
 /// One credential and the URLs it is good for, shown as `{"iceServers":[…]}`.
 #[derive(Clone, Debug)]
 pub struct IceServers<'a> {
@@ -10,7 +42,7 @@ pub struct IceServers<'a> {
     pub urls: &'a [String],
     /// The user name.
     pub username: &'a str,
-    /// Its password. This is the one place that shows it.
+    /// Its password.
     pub credential: &'a str,
 }
 
@@ -26,19 +58,8 @@ pub fn turns_url(host: &str) -> String {
 
 impl fmt::Display for IceServers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Configuration<'a> {
-            ice_servers: [Server<'a>; 1],
-        }
-        #[derive(Serialize)]
-        struct Server<'a> {
-            urls: &'a [String],
-            username: &'a str,
-            credential: &'a str,
-        }
-        let server = Server { urls: self.urls, username: self.username, credential: self.credential };
-        let text = serde_json::to_string(&Configuration { ice_servers: [server] }).map_err(|_| fmt::Error)?;
+        let server = IceServer::turn(self.urls, self.username, self.credential);
+        let text = serde_json::to_string(&configuration(&[server])).map_err(|_| fmt::Error)?;
         f.write_str(&text)
     }
 }

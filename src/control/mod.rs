@@ -2,6 +2,7 @@
 
 pub mod accounting;
 pub mod acme;
+pub mod admin;
 pub mod advert;
 pub mod auth_webhook;
 pub mod certs;
@@ -26,7 +27,7 @@ pub mod plane;
 pub(crate) mod private_file;
 pub(crate) mod probe;
 pub mod reload;
-mod revoked;
+pub mod revoked;
 pub mod server;
 pub mod sessions;
 pub mod settings;

@@ -174,6 +174,12 @@ impl Plane {
         &self.tallies
     }
 
+    /// Where clients are told to find this server.
+    pub fn client_urls(&self) -> Vec<String> {
+        let live = self.live();
+        live.advert.client_urls(&live.config.relay.external, live.tls_name.as_deref())
+    }
+
     /// The last decisions about clients.
     pub fn decisions(&self) -> &Decisions {
         &self.decisions

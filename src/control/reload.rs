@@ -123,8 +123,11 @@ impl Reloader {
         };
         let host = interfaces::local_addresses()
             .map_err(|error| Problems(vec![format!("the host's addresses cannot be found: {error}")]))?;
-        let (listeners, services) = (old.advert.listeners.clone(), old.advert.services.clone());
-        let advert = Advert { listeners, services, ..Advert::of(&config, &host) };
+        let advert = Advert {
+            listeners: old.advert.listeners.clone(),
+            services: old.advert.services.clone(),
+            ..Advert::of(&config, &host)
+        };
         if advert.relays.is_empty() {
             let problem = "this host has no address to relay from; set relay.addresses";
             return Err(Problems(vec![problem.to_owned()]));
@@ -213,13 +216,15 @@ fn keep_what_is_open(old: &Live, raw: &mut raw::Config, config: &mut Config) {
     raw.server.name.clone_from(&old.raw.server.name);
     raw.metrics.listen.clone_from(&old.raw.metrics.listen);
     config.metrics.listen.clone_from(&old.config.metrics.listen);
+    raw.admin.listen.clone_from(&old.raw.admin.listen);
+    config.admin.listen.clone_from(&old.config.admin.listen);
     raw.server.workers = old.raw.server.workers;
     raw.server.receive_buffer = old.raw.server.receive_buffer;
     raw.server.send_buffer = old.raw.server.send_buffer;
     raw.server.state_dir.clone_from(&old.raw.server.state_dir);
     raw.log.format = old.raw.log.format;
-    let realm = config.server.realm.clone();
-    config.server = crate::config::checked::Server { realm, ..old.config.server.clone() };
+    let (realm, urls) = (config.server.realm.clone(), config.server.urls.clone());
+    config.server = crate::config::checked::Server { realm, urls, ..old.config.server.clone() };
 }
 
 impl Problems {

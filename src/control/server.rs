@@ -2,6 +2,7 @@
 
 use super::accounting;
 use super::acme;
+use super::admin::{Admin, AdminListenError, Doors};
 use super::advert::Advert;
 use super::auth_webhook;
 use super::certs::Watch;
@@ -45,6 +46,8 @@ pub struct Start {
 pub enum ServeError {
     /// An address cannot be listened on.
     Listen(ListenError),
+    /// An address of the admin server cannot be listened on.
+    Admin(AdminListenError),
     /// There is nothing to relay from.
     NoRelayAddress,
     /// Somebody whom the configuration names as a counterpart, or a file for records, cannot be had.
@@ -72,6 +75,7 @@ impl ServeError {
         match self {
             Self::Listen(error) => Some(error.reason),
             Self::Metrics(error) => Some(error.reason()),
+            Self::Admin(error) => Some(error.reason),
             Self::NoRelayAddress | Self::Counterpart(_) | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
@@ -82,6 +86,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Metrics(error) => error.fmt(f),
+            Self::Admin(error) => error.fmt(f),
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
@@ -116,6 +121,8 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let revoked = Revoked::of(&start.config.server.state_dir);
     let authenticator = revoked.authenticator(&start.config);
     let tls = watch.as_ref().map(|watch| watch.store().tls_configs());
+    let doors = Doors::open(&start.config).map_err(ServeError::Admin)?;
+    start.advert.services = doors.services(&start.host);
     let metrics_sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
     start.advert.services.extend(metrics_sockets.services(&start.host));
     let ears = Ears { events, accounting, asker };
@@ -153,6 +160,8 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let metrics = Arc::new(metrics);
     let metrics_server =
         MetricsServer::start(metrics_sockets, metrics).map_err(ServeError::system("start a thread"))?;
+    let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone())).transpose();
+    let admin = admin.map_err(ServeError::system("start the admin server"))?;
     ready(&crew.advert);
     service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
@@ -163,7 +172,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map_err(ServeError::system("start the ACME client"))?;
     let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme, counterparts.clone());
     let served = Keeper::new(plane, reloader, service).run(&incoming);
-    drop(metrics_server);
+    drop((metrics_server, admin));
     crew.stop();
     // Whoever else had it has gone with the main thread's work.
     if let Some(counterparts) = Arc::into_inner(counterparts) {

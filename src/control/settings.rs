@@ -202,6 +202,21 @@ mod tests {
     }
 
     #[test]
+    fn p12_peers_are_never_what_else_we_serve() {
+        let overrides =
+            env::overrides([("TURNBRIDGE_PEERS__ALLOW".into(), "0.0.0.0/0,::/0".into())]).unwrap();
+        let config = load(Inputs { file: None, overrides }).unwrap().config;
+        let host = ["127.0.0.1", "192.168.1.5"].map(|ip| ip.parse().unwrap());
+        let services = vec!["127.0.0.1:9641".parse().unwrap(), "192.168.1.5:9641".parse().unwrap()];
+        let advert = Advert { services, ..Advert::of(&config, &host) };
+        let policy = settings(&config, &advert, &host, 1, &Former::default()).peers;
+        for service in ["127.0.0.1:9641", "192.168.1.5:9641", "[::ffff:127.0.0.1]:9641"] {
+            assert_eq!(policy.judge(service.parse().unwrap(), None), Err("own-service"), "{service}");
+        }
+        assert!(policy.judge("127.0.0.1:9642".parse().unwrap(), None).is_ok());
+    }
+
+    #[test]
     fn peers_may_be_our_relays_and_never_our_listeners() {
         let settings = made("peers.allow=0.0.0.0/0 relay.external=198.51.100.7", 1);
         let judge = |peer: &str| settings.peers.judge(peer.parse().unwrap(), None);

@@ -1,7 +1,7 @@
 //! The directory in which the server keeps what it makes itself: the secret of a server that was given none.
 
 use super::private_file;
-use crate::{auth::Secret, config::choice};
+use crate::{auth::Secret, config::choice, net::sys::process};
 use std::{
     ffi::OsString,
     fmt, fs,
@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 pub struct Surroundings {
     /// `$STATE_DIRECTORY`, set by systemd.
     pub state_directory: Option<OsString>,
+    /// `$RUNTIME_DIRECTORY`, set by systemd.
+    pub runtime_directory: Option<OsString>,
     /// `$XDG_STATE_HOME`.
     pub xdg_state_home: Option<OsString>,
     /// `$HOME`.
@@ -29,9 +31,10 @@ impl Surroundings {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             state_directory: variable("STATE_DIRECTORY"),
+            runtime_directory: variable("RUNTIME_DIRECTORY"),
             xdg_state_home: variable("XDG_STATE_HOME"),
             home: variable("HOME"),
-            is_root: is_root(),
+            is_root: process::is_root(),
         }
     }
 }
@@ -69,7 +72,7 @@ impl std::error::Error for StateError {}
 /// first of the candidates that can be used is; falling back is noted.
 pub fn keep_secret(setting: &choice::StateDir, around: &Surroundings) -> Result<OwnSecret, StateError> {
     let mut failures: Vec<(PathBuf, io::Error)> = Vec::new();
-    for directory in candidates(setting, around) {
+    for directory in state_directories(setting, around) {
         match read_or_make(&directory) {
             Ok(mut own) => {
                 let fell_back = failures.iter().map(|(path, error)| {
@@ -91,7 +94,7 @@ pub fn keep_secret(setting: &choice::StateDir, around: &Surroundings) -> Result<
 /// The secret a running server keeps, for the commands beside it; never makes one.
 pub fn find_secret(setting: &choice::StateDir, around: &Surroundings) -> Result<OwnSecret, StateError> {
     let mut failures = Vec::new();
-    for directory in candidates(setting, around) {
+    for directory in state_directories(setting, around) {
         match read_secret(&directory.join(SECRET_FILE)) {
             Ok(own) => return Ok(own),
             Err(error) => failures.push((directory.join(SECRET_FILE), error)),
@@ -102,7 +105,10 @@ pub fn find_secret(setting: &choice::StateDir, around: &Surroundings) -> Result<
 
 /// A file that an earlier start has left in a state directory, if there is one. Makes nothing.
 pub fn find_file(setting: &choice::StateDir, around: &Surroundings, name: &str) -> Option<PathBuf> {
-    candidates(setting, around).into_iter().map(|directory| directory.join(name)).find(|path| path.exists())
+    state_directories(setting, around)
+        .into_iter()
+        .map(|directory| directory.join(name))
+        .find(|path| path.exists())
 }
 
 /// A directory of the name `name` for what a part of the server keeps: in the first of the candidates that can have one.
@@ -112,7 +118,7 @@ pub fn keep_directory(
     name: &str,
 ) -> Result<PathBuf, StateError> {
     let mut failures = Vec::new();
-    for directory in candidates(setting, around) {
+    for directory in state_directories(setting, around) {
         let path = directory.join(name);
         // That it is there does not mean that we may write into it.
         let usable = private_file::create_directory(&path)
@@ -134,7 +140,8 @@ const SECRET_FILE: &str = "secret";
 /// 256 bits, as hexadecimal.
 const SECRET_BYTES: usize = 32;
 
-fn candidates(setting: &choice::StateDir, around: &Surroundings) -> Vec<PathBuf> {
+/// Where the server may keep things, the best place first.
+pub fn state_directories(setting: &choice::StateDir, around: &Surroundings) -> Vec<PathBuf> {
     if let choice::StateDir::At(path) = setting {
         return vec![path.clone()];
     }
@@ -214,11 +221,6 @@ fn tried(failures: &[(PathBuf, io::Error)]) -> String {
         return "\n  neither $HOME nor $STATE_DIRECTORY is set".to_owned();
     }
     failures.iter().map(|(path, error)| format!("\n  {}: {error}", path.display())).collect()
-}
-
-/// Linux tells by /proc who we are; elsewhere root can name a directory.
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
 }
 
 #[cfg(test)]

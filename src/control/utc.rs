@@ -30,6 +30,24 @@ impl Utc {
     }
 }
 
+impl Utc {
+    /// The same as `Fri, 20 Nov 2026 16:00:00 +0000` (RFC 2822).
+    pub fn rfc_2822(self) -> String {
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let name = |names: &[&'static str], at: u64| {
+            usize::try_from(at).ok().and_then(|at| names.get(at).copied()).unwrap_or_default()
+        };
+        let days = self.seconds / 86_400;
+        let (year, month, day) = date(days);
+        let (weekday, month) = (name(&DAYS, days % 7), name(&MONTHS, month - 1));
+        let second = self.seconds % 86_400;
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} +0000")
+    }
+}
+
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = date(self.seconds / 86_400);
@@ -86,5 +104,18 @@ mod tests {
         }
         assert_eq!(Utc::new(253_402_300_800), None);
         assert_eq!(Utc::of_millis(1_760_000_000_007).unwrap().to_string(), "2025-10-09T08:53:20.007Z");
+    }
+
+    #[test]
+    fn mail_has_its_own_form() {
+        // Made with `date -u -R -d @N`.
+        let cases = [
+            (0, "Thu, 01 Jan 1970 00:00:00 +0000"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000"),
+            (1_760_000_000, "Thu, 09 Oct 2025 08:53:20 +0000"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(Utc::new(seconds).unwrap().rfc_2822(), expected);
+        }
     }
 }

@@ -170,17 +170,23 @@ pub enum ListenFailure {
     Other,
 }
 
+impl ListenFailure {
+    /// From what the system said.
+    pub fn of(error: &io::Error) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open, and the rest is one case")]
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::PortBusy,
+            io::ErrorKind::PermissionDenied => Self::NoPermission,
+            io::ErrorKind::AddrNotAvailable => Self::AddressUnknown,
+            _ => Self::Other,
+        }
+    }
+}
+
 impl ListenError {
     /// From what the system said.
     pub fn new(transport: Transport, address: SocketAddr, source: io::Error) -> Self {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open, and the rest is one case")]
-        let reason = match source.kind() {
-            io::ErrorKind::AddrInUse => ListenFailure::PortBusy,
-            io::ErrorKind::PermissionDenied => ListenFailure::NoPermission,
-            io::ErrorKind::AddrNotAvailable => ListenFailure::AddressUnknown,
-            _ => ListenFailure::Other,
-        };
-        Self { transport, address, reason, source }
+        Self { transport, address, reason: ListenFailure::of(&source), source }
     }
 }
 

@@ -27,7 +27,7 @@ fn start(home: &Home, accounting: &str, command: impl FnOnce(&str) -> Command) -
             "[server]\nname = \"turn-1\"\nrealm = \"example.org\"\nworkers = 2\n\
              [[listener]]\naddress = \"127.0.0.1:0\"\n\
              [relay]\naddresses = [\"127.0.0.1\"]\n[auth]\nsecrets = [\"{SECRET}\"]\n\
-             [log]\nlevel = \"debug\"\n[accounting]\n{accounting}\n"
+             [log]\nlevel = \"debug\"\n[drain]\ntimeout = \"0s\"\n[accounting]\n{accounting}\n"
         ),
     );
     let mut server = Server::start(home, command(file.to_str().unwrap()));

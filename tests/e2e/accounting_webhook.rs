@@ -26,7 +26,7 @@ fn start(home: &Home, url: &str, more: &str) -> Server {
         "turnbridge.toml",
         &format!(
             "[server]\nname = \"turn-1\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
-             [relay]\naddresses = [\"127.0.0.1\"]\n[auth]\nsecrets = [\"{SECRET}\"]\n[log]\nlevel = \"trace\"\n\
+             [relay]\naddresses = [\"127.0.0.1\"]\n[auth]\nsecrets = [\"{SECRET}\"]\n[log]\nlevel = \"trace\"\n[drain]\ntimeout = \"0s\"\n\
              [accounting.webhook]\nurl = \"{url}\"\nsecret = \"{HOOK_SECRET}\"\n{more}\n"
         ),
     );

@@ -28,7 +28,7 @@ fn start(home: &Home, url: &str, more: &str) -> Server {
         "turnbridge.toml",
         &format!(
             "[server]\nname = \"turn-1\"\nrealm = \"example.org\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
-             [relay]\naddresses = [\"127.0.0.1\"]\n[log]\nlevel = \"trace\"\n[auth]\nsecrets = [\"{SECRET}\"]\n\
+             [relay]\naddresses = [\"127.0.0.1\"]\n[log]\nlevel = \"trace\"\n[drain]\ntimeout = \"0s\"\n[auth]\nsecrets = [\"{SECRET}\"]\n\
              [auth.webhook]\nurl = \"{url}\"\nsecret = \"{HOOK_SECRET}\"\n{more}\n"
         ),
     );

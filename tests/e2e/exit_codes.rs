@@ -12,7 +12,7 @@ use crate::tools::{find, is_root, run, skip, skip_for_want_of};
 const NOBODY: u32 = 65_534;
 
 /// A command of a user without privileges, or nothing where that cannot be.
-fn unprivileged(home: &Home, arguments: &[&str]) -> Option<std::process::Command> {
+pub(crate) fn unprivileged(home: &Home, arguments: &[&str]) -> Option<std::process::Command> {
     if !is_root() {
         return Some(home.turnbridge(arguments));
     }

@@ -9,6 +9,7 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod asker;
 mod authority;
 mod client;
 mod home;
@@ -25,6 +26,13 @@ mod wire;
 mod accounting;
 mod accounting_webhook;
 mod acme;
+mod admin;
+mod admin_access;
+mod admin_commands;
+mod admin_control;
+mod admin_crowd;
+mod admin_sessions;
+mod app_examples;
 mod auth_webhook;
 #[path = "../browser/mod.rs"]
 mod browser;
@@ -48,6 +56,7 @@ mod ports;
 mod proxy_protocol;
 mod reload;
 mod renewal_info;
+mod schemathesis;
 mod stream_ends;
 mod stream_framing;
 mod stream_limits;

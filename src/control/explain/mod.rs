@@ -48,8 +48,8 @@ impl Decisions {
     /// The last `limit` decisions that fit, the newest first.
     pub fn about(&self, question: &Question, limit: usize) -> Vec<Decision> {
         let mut found: Vec<_> =
-            self.lock().iter().filter(|decision| decision.fits(question)).cloned().collect();
-        // One that was repeated stands where it was first.
+            self.lock().iter().rev().filter(|decision| decision.fits(question)).cloned().collect();
+        // One that was repeated stands where it was first. Within a second, what began later is newer.
         found.sort_by_key(|decision| std::cmp::Reverse(decision.last));
         found.truncate(limit);
         found

@@ -122,11 +122,12 @@ fn nothing_is_made_by_looking() {
 fn the_candidates_come_in_the_documented_order() {
     let around = Surroundings {
         state_directory: Some("/systemd/one:/systemd/two".into()),
+        runtime_directory: None,
         xdg_state_home: Some("/xdg".into()),
         home: Some("/home/user".into()),
         is_root: true,
     };
-    let shown = |around: &Surroundings| candidates(&choice::StateDir::Auto, around);
+    let shown = |around: &Surroundings| state_directories(&choice::StateDir::Auto, around);
     let all =
         ["/systemd/one", "/xdg/turnbridge", "/var/lib/turnbridge", "/home/user/.local/state/turnbridge"];
     assert_eq!(shown(&around), all.map(PathBuf::from));

@@ -23,6 +23,7 @@ pub mod memory;
 pub mod open_files;
 #[cfg(any(not(target_os = "linux"), feature = "portable", test))]
 pub mod portable;
+pub mod process;
 pub(crate) mod tcp;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,0 +1,111 @@
+//! Connections to the admin server: how many, how long, and what of HTTP they may use.
+
+use super::Office;
+use super::caller::Line;
+use super::door::{Door, Doors};
+use super::router::router;
+use super::socket_file::SocketFile;
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::pin::pin;
+use std::{io, sync::Arc, time::Duration};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tower_service::Service;
+
+/// Connections at once, of each socket: a crowd at the TCP port does not keep the operator from the Unix socket.
+const CONNECTIONS: usize = 128;
+/// For the head of a request, and for the next one to come.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest head of a request, which hyper answers with 431 beyond this.
+const HEAD_SIZE: usize = 16 << 10;
+/// After this long a connection is closed behind the answer that is under way.
+const AGE: Duration = Duration::from_secs(600);
+/// How long that answer may take then.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
+
+/// Serves until `stopped`.
+pub(super) async fn serve(doors: Doors, office: Arc<Office>, stopped: oneshot::Receiver<()>) {
+    let router = router(office);
+    let mut accepting = JoinSet::new();
+    let mut files: Vec<SocketFile> = Vec::new();
+    for door in doors.doors {
+        let name = door.to_string();
+        let opened = match door {
+            Door::Tcp(listener) => TcpListener::from_std(listener).map(Listener::Tcp),
+            Door::Unix(listener, file) => {
+                files.push(file);
+                UnixListener::from_std(listener).map(Listener::Unix)
+            }
+        };
+        match opened {
+            Ok(listener) => {
+                tracing::info!(address = name, "admin server listening");
+                accepting.spawn(accept(listener, router.clone()));
+            }
+            Err(error) => tracing::error!(address = name, %error, "admin server cannot listen"),
+        }
+    }
+    // An error says that the owner is gone, which is the word to stop as well. The connections go with their tasks.
+    let _ = stopped.await;
+}
+
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+async fn accept(listener: Listener, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // The semaphore is never closed. Who finds no place waits in the kernel's queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        while connections.try_join_next().is_some() {}
+        let accepted = match &listener {
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                connections.spawn(converse(stream, Line::Unix, router.clone(), place));
+            }),
+            Listener::Tcp(listener) => listener.accept().await.and_then(|(stream, from)| {
+                let line = Line::Tcp {
+                    from: from.ip().to_canonical(),
+                    to: stream.local_addr()?.ip().to_canonical(),
+                };
+                connections.spawn(converse(stream, line, router.clone(), place));
+                Ok(())
+            }),
+        };
+        if let Err(error) = accepted {
+            pause_after(&error).await;
+        }
+    }
+}
+
+/// Too many open files, most likely: trying at once would only burn the processor.
+async fn pause_after(error: &io::Error) {
+    tracing::debug!(%error, "admin connection not accepted");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    line: Line,
+    router: Router,
+    _place: OwnedSemaphorePermit,
+) {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(line);
+        router.clone().call(request.map(Body::new))
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD_SIZE);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // What goes wrong on a connection is its client's business, who sees it end.
+    if tokio::time::timeout(AGE, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(LAST_ANSWER, connection).await;
+    }
+}
