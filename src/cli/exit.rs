@@ -70,6 +70,7 @@ impl From<ServeError> for Failure {
         let exit = match error.listen_failure() {
             Some(ListenFailure::PortBusy) => Exit::PortBusy,
             Some(ListenFailure::NoPermission) => Exit::NoPermission,
+            None if matches!(error, ServeError::Counterpart(_)) => Exit::BadConfig,
             Some(ListenFailure::TooManySockets) => Exit::BadConfig,
             Some(ListenFailure::AddressUnknown | ListenFailure::Other) | None => Exit::Failed,
         };

@@ -1,8 +1,10 @@
 //! What is meant: the configuration with every value checked, alone and against the others.
 
+mod accounting;
 mod acme;
 mod admin;
 mod auth;
+mod auth_webhook;
 mod credentials_directory;
 mod drain;
 mod limits;
@@ -11,10 +13,13 @@ mod metrics;
 mod nat_discovery;
 pub(super) mod relay;
 mod tls;
+mod webhook;
 
+pub use accounting::{Accounting, AccountingWebhook, Batches};
 pub use acme::{Acme, ExternalAccount};
 pub use admin::{Admin, AdminKey, Origins};
 pub use auth::{Auth, NamedSecret};
+pub use auth_webhook::{AuthWebhook, CacheLimits, LONGEST_TTL};
 pub use drain::Drain;
 pub use limits::{Budget, Limits, StreamLimits};
 pub use listener::Listener;
@@ -22,6 +27,7 @@ pub use metrics::Metrics;
 pub use nat_discovery::{AddressPair, NatDiscovery};
 pub use relay::{External, Relay};
 pub use tls::{CertificateFiles, Tls};
+pub use webhook::Webhook;
 
 use super::{
     address::PortRange,
@@ -57,6 +63,8 @@ pub struct Config {
     pub peers: Peers,
     /// Where clients find out what their NAT does.
     pub nat_discovery: NatDiscovery,
+    /// Where records of allocations go.
+    pub accounting: Accounting,
     /// How the server takes its leave.
     pub drain: Drain,
     /// The channel numbers that may be bound.
@@ -76,6 +84,8 @@ pub struct Config {
 pub struct Server {
     /// Prepared as OpaqueString, 1 to 127 characters (RFC 8489 §14.9).
     pub realm: String,
+    /// What the server is called in records and by webhooks; `None` means the host's name.
+    pub name: Option<String>,
     /// What clients are told; what is found on the host when it is empty.
     pub urls: Vec<String>,
     /// Where the server keeps what it makes itself.
@@ -116,6 +126,7 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
             ports: raw.peers.ports,
         },
         nat_discovery: nat_discovery::check(raw, &mut findings),
+        accounting: accounting::check(&raw.accounting, &mut findings),
         drain: drain::check(&raw.drain, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
         admin: admin::check(&raw.admin, &mut findings),
@@ -189,9 +200,19 @@ fn check_realm(realm: &str, findings: &mut Findings<'_>) -> String {
     prepared
 }
 
+fn check_name(name: &str, findings: &mut Findings<'_>) -> Option<String> {
+    const LONGEST: usize = 255;
+    if name.len() > LONGEST || name.chars().any(char::is_control) {
+        let message = format!("expected up to {LONGEST} bytes without control characters");
+        findings.problem("server.name", message);
+    }
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 fn check_server(raw: &raw::Server, realm: &str, findings: &mut Findings<'_>) -> Server {
     Server {
         realm: realm.to_owned(),
+        name: check_name(&raw.name, findings),
         urls: raw.urls.iter().map(ToString::to_string).collect(),
         state_dir: raw.state_dir.clone(),
         workers: match raw.workers {

@@ -57,6 +57,15 @@ pub enum ExpiryRule {
     AtAllocation,
 }
 
+/// What holds while nobody answers who is asked about users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenDown {
+    /// Nobody can log in.
+    Refuse,
+    /// The server's own secrets and users decide alone.
+    Local,
+}
+
 /// How an ACME CA is shown that a name is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcmeChallenge {
@@ -129,6 +138,7 @@ const PROXY_PROTOCOLS: Words<ProxyProtocol> =
     &[("off", ProxyProtocol::Off), ("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
 const EXPIRY_RULES: Words<ExpiryRule> =
     &[("strict", ExpiryRule::Strict), ("at-allocation", ExpiryRule::AtAllocation)];
+const WHEN_DOWN: Words<WhenDown> = &[("refuse", WhenDown::Refuse), ("local", WhenDown::Local)];
 const ACME_CHALLENGES: Words<AcmeChallenge> =
     &[("tls-alpn-01", AcmeChallenge::TlsAlpn01), ("http-01", AcmeChallenge::Http01)];
 const CHANNEL_NUMBERS: Words<ChannelNumbers> =
@@ -182,6 +192,14 @@ impl FromStr for ExpiryRule {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         choose(text, EXPIRY_RULES)
+    }
+}
+
+impl FromStr for WhenDown {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        choose(text, WHEN_DOWN)
     }
 }
 
@@ -267,6 +285,12 @@ impl fmt::Display for ExpiryRule {
     }
 }
 
+impl fmt::Display for WhenDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(word(*self, WHEN_DOWN))
+    }
+}
+
 impl fmt::Display for AcmeChallenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(word(*self, ACME_CHALLENGES))
@@ -346,6 +370,7 @@ mod tests {
         check::<TlsVersion>(&["1.2", "1.3"]);
         check::<ProxyProtocol>(&["off", "v1", "v2"]);
         check::<ExpiryRule>(&["strict", "at-allocation"]);
+        check::<WhenDown>(&["refuse", "local"]);
         check::<AcmeChallenge>(&["tls-alpn-01", "http-01"]);
         check::<ChannelNumbers>(&["rfc8656", "rfc5766"]);
         check::<LogLevel>(&["error", "warn", "info", "debug", "trace"]);

@@ -22,8 +22,23 @@ pub(super) fn shown(file: &str, line: usize) -> (String, bool) {
     }
     let in_auth =
         ["auth", "admin.key"].iter().any(|secret| section.trim_start_matches('"').starts_with(secret));
-    let harmless = ["separator", "max_ttl", "expiry", "name", "scopes"].contains(&key) && !text.contains('{');
-    let telling = ["secret", "password", "auth", "key"].iter().any(|word| text.to_lowercase().contains(word));
+    let harmless = [
+        "separator",
+        "max_ttl",
+        "expiry",
+        "name",
+        "scopes",
+        "timeout",
+        "when_down",
+        "in_flight",
+        "cache_entries",
+        "cache_ttl",
+        "cache_refusals",
+    ]
+    .contains(&key)
+        && !text.contains('{');
+    let telling =
+        ["secret", "password", "auth", "key", "url"].iter().any(|word| text.to_lowercase().contains(word));
     // A value that goes on from a telling key, outside of the section (`auth.secrets = [`).
     let continued = ["secret", "password", "auth"].iter().any(|word| key.to_lowercase().contains(word));
     if is_header(text) || (in_auth && harmless) || !(in_auth || telling || continued) {

@@ -19,6 +19,7 @@ pub(crate) mod secret_file;
 mod source;
 mod text;
 pub mod units;
+pub mod url;
 
 pub use checked::Config;
 pub use env::Override;

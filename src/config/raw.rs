@@ -7,13 +7,17 @@
     reason = "each key is explained in config/turnbridge.toml, which a test keeps complete"
 )]
 
+mod accounting;
 mod acme;
 mod admin;
+mod auth_webhook;
 mod drain;
 mod metrics;
 
+pub use accounting::{Accounting, AccountingWebhook, Otlp};
 pub use acme::Acme;
 pub use admin::{Admin, AdminKey};
+pub use auth_webhook::AuthWebhook;
 pub use drain::Drain;
 pub use metrics::Metrics;
 
@@ -53,6 +57,8 @@ pub struct Config {
     pub turn: Turn,
     /// Where they find out what their NAT does.
     pub nat_discovery: NatDiscovery,
+    /// Who used the relay, and how much.
+    pub accounting: Accounting,
     /// Who may ask the running server, and what.
     pub admin: Admin,
     /// How it takes its leave.
@@ -68,6 +74,8 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     pub realm: String,
+    /// Empty: the host's name.
+    pub name: String,
     #[serde(with = "many")]
     pub urls: Vec<IceUrl>,
     #[serde(with = "one")]
@@ -140,6 +148,7 @@ pub struct Auth {
     #[serde(with = "one")]
     pub expiry: ExpiryRule,
     pub user: Vec<User>,
+    pub webhook: AuthWebhook,
 }
 
 /// `[[auth.user]]`
@@ -275,6 +284,7 @@ impl Default for Config {
             peers: Peers::default(),
             turn: Turn::default(),
             nat_discovery: NatDiscovery::default(),
+            accounting: Accounting::default(),
             admin: Admin::default(),
             drain: Drain::default(),
             metrics: Metrics::default(),
@@ -287,6 +297,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             realm: "turn".to_owned(),
+            name: String::new(),
             urls: Vec::new(),
             state_dir: StateDir::Auto,
             workers: Workers::Auto,
@@ -335,6 +346,7 @@ impl Default for Auth {
             max_ttl: Limit::Unlimited,
             expiry: ExpiryRule::Strict,
             user: Vec::new(),
+            webhook: AuthWebhook::default(),
         }
     }
 }

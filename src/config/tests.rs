@@ -133,7 +133,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-key", "[server]\nrealm = \"x\"\nwrokers = 2\n"),
         "t.toml:3:1: server.wrokers: `wrokers` is not a known key; did you mean `workers`?
-  known here: realm, urls, state_dir, workers, receive_buffer, send_buffer
+  known here: realm, name, urls, state_dir, workers, receive_buffer, send_buffer
   |
 3 | wrokers = 2
   | ^^^^^^^"
@@ -141,7 +141,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-section", "# comment\n[[listeners]]\naddress = \":3478\"\n"),
         "t.toml:2:3: listeners: `listeners` is not a known key; did you mean `listener`?
-  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, admin, drain, metrics, log
+  known here: server, listener, tls, relay, auth, limits, peers, turn, nat_discovery, accounting, admin, drain, metrics, log
   |
 2 | [[listeners]]
   |   ^^^^^^^^^"
@@ -769,6 +769,93 @@ fn the_port_that_a_ca_comes_to_is_asked_for() {
     assert_eq!(warnings_of("acme-http", &http), Vec::<String>::new());
     let warnings = warnings_of("acme-http-port", &format!("{http}http_address = \":8080\"\n"));
     assert!(warnings[0].starts_with("tls.acme.http_address is not on port 80"), "{warnings:?}");
+}
+
+#[test]
+fn a_webhook_that_could_be_overheard_or_forged_is_refused_or_warned_of() {
+    let secret = "secret = \"a secret of sixteen\"";
+    let cases = [
+        (
+            format!("url = \"http://app.example.org/\"\n{secret}"),
+            "accounting.webhook.url: without TLS everybody",
+        ),
+        (format!("url = \"app\"\n{secret}"), "accounting.webhook.url: not a URL"),
+        (
+            "url = \"https://app.example.org/\"\nsecret = \"whsec_!\"".to_owned(),
+            "accounting.webhook.secret: what stands",
+        ),
+        (
+            format!("url = \"https://app.example.org/\"\n{secret}\nsecret_file = \"t.toml\""),
+            "accounting.webhook.secret_file: a webhook has `secret` or `secret_file`, not both",
+        ),
+        (
+            "url = \"https://app.example.org/\"\nsecret_file = \"missing\"".to_owned(),
+            "missing cannot be read",
+        ),
+        (
+            format!("url = \"https://app.example.org/\"\n{secret}\ntimeout = \"0s\""),
+            "0s is out of range: expected 1s to 5m",
+        ),
+        (
+            format!("url = \"https://app.example.org/\"\n{secret}\nqueue = 10"),
+            "10 is out of range: expected 100 (a batch)",
+        ),
+    ];
+    for (at, (lines, expected)) in cases.iter().enumerate() {
+        let error = error_of(&format!("webhook-{at}"), &format!("[accounting.webhook]\n{lines}\n"));
+        assert!(error.contains(expected), "{lines}: {error}");
+        assert!(!error.contains("a secret of sixteen"), "{error}");
+    }
+    let unsigned =
+        warnings_of("webhook-unsigned", "[accounting.webhook]\nurl = \"https://app.example.org/\"\n");
+    assert!(unsigned[0].starts_with("accounting.webhook has no secret"), "{unsigned:?}");
+    let unused = warnings_of("webhook-unused", &format!("[accounting.webhook]\n{secret}\n"));
+    assert_eq!(unused, ["accounting.webhook.url is empty, so no records are sent"]);
+}
+
+#[test]
+fn secrets_of_webhooks_are_masked_and_come_from_files() {
+    let directory = Directory::new("webhook-file");
+    directory.write("hook-secret", "a secret in a file\n");
+    let text = "[accounting.webhook]\nurl = \"https://app.example.org/\"\nsecret_file = \"hook-secret\"\n\
+                [accounting.otlp]\nendpoint = \"http://127.0.0.1:4318/\"\n";
+    let file = directory.write("t.toml", text);
+    let loaded = load(Inputs { file: Some(file), overrides: Vec::new() }).unwrap();
+    let accounting = loaded.config.accounting;
+    assert_eq!(accounting.webhook.unwrap().to.secret, Some(Secret::new("a secret in a file")));
+    let otlp = accounting.otlp.unwrap().url;
+    assert_eq!(otlp.uri().to_string(), "http://127.0.0.1:4318/v1/traces");
+    let inline = env::set("accounting.webhook.secret=hidden in the environment").unwrap();
+    let loaded = load(Inputs { file: None, overrides: vec![inline] }).unwrap();
+    let shown = toml::to_string(&loaded.raw).unwrap();
+    assert!(shown.contains("secret = \"***\"") && !shown.contains("hidden"), "{shown}");
+}
+
+#[test]
+fn the_auth_webhook_is_checked_and_takes_the_place_of_a_secret_of_our_own() {
+    let hook = "[auth.webhook]\nurl = \"https://app.example.org/\"\nsecret = \"a secret of sixteen\"\n";
+    let loaded = load_text("auth-hook", hook).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    assert!(!loaded.config.auth.is_empty());
+    let webhook = loaded.config.auth.webhook.unwrap();
+    assert_eq!((webhook.in_flight, webhook.cache.entries), (64, 10_000));
+    assert_eq!(webhook.to.timeout.as_secs(), 1);
+    let local = warnings_of("auth-hook-local", &format!("{hook}when_down = \"local\"\n"));
+    assert!(
+        local[0].starts_with("auth.webhook.when_down is \"local\", and there are no secrets"),
+        "{local:?}"
+    );
+    for (line, expected) in [
+        ("when_down = \"allow\"", "expected \"refuse\" or \"local\""),
+        ("cache_ttl = \"2d\"", "auth.webhook.cache_ttl: 2d is out of range: expected 0s to 1d"),
+        ("in_flight = 5000", "auth.webhook.in_flight: 5000 is out of range: expected 1 to 1024"),
+        ("cache_entries = 5000000", "auth.webhook.cache_entries: 5000000 is out of range"),
+    ] {
+        let error = error_of("auth-hook-wrong", &format!("{hook}{line}\n"));
+        assert!(error.contains(expected), "{line}: {error}");
+    }
+    let unused = warnings_of("auth-hook-unused", "[auth.webhook]\nin_flight = 3\n");
+    assert_eq!(unused, ["auth.webhook.url is empty, so nobody is asked about users"]);
 }
 
 #[test]

@@ -57,6 +57,15 @@ impl<T> Limit<T> {
     }
 }
 
+/// How often something is done, or "off".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Every {
+    /// Never.
+    Off,
+    /// Once in this time.
+    Time(Seconds),
+}
+
 /// Unit names with their factors, the largest first, so that printing finds the shortest text.
 type Units = &'static [(&'static str, u64)];
 
@@ -148,6 +157,26 @@ impl<T: FromStr<Err = Invalid>> FromStr for Limit<T> {
             return Ok(Self::Unlimited);
         }
         text.parse().map(Self::At).map_err(|Invalid(message)| Invalid(format!("{message}, or \"unlimited\"")))
+    }
+}
+
+impl FromStr for Every {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.trim() == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::Time).map_err(|Invalid(message)| Invalid(format!("{message}, or \"off\"")))
+    }
+}
+
+impl fmt::Display for Every {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Time(time) => time.fmt(f),
+        }
     }
 }
 
@@ -267,6 +296,7 @@ mod tests {
         check::<Count>(&[("256", "256")]);
         check::<CountOrNone>(&[("0", "0"), ("64", "64")]);
         check::<Limit<BitsPerSecond>>(&[("unlimited", "unlimited"), ("1000 kbit/s", "1 Mbit/s")]);
+        check::<Every>(&[("off", "off"), ("300s", "5m")]);
         check::<Limit<Count>>(&[("unlimited", "unlimited"), ("7", "7")]);
     }
 
@@ -316,6 +346,10 @@ mod tests {
         refused::<Count>(
             &["0", "-1", "many", "4294967296"],
             "count: expected a whole number from 1 to 4294967295",
+        );
+        refused::<Every>(
+            &["never"],
+            "duration: expected a whole number of s, m, h, d or w, like \"30s\", \"10m\" or \"1h30m\", or \"off\"",
         );
         refused::<Limit<Count>>(
             &["none"],

@@ -8,6 +8,7 @@ use crate::config::{
     choice::Transport,
 };
 use crate::net::ports::RelayAddress;
+use crate::turn::ListenerId;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -81,6 +82,13 @@ impl Advert {
             urls: config.server.urls.clone(),
             services: Vec::new(),
         }
+    }
+
+    /// The address of a listener that workers know by its number.
+    pub(crate) fn address_of(&self, listener: ListenerId) -> Option<SocketAddr> {
+        let mut of_its_kind =
+            self.listeners.iter().filter(|other| other.transport.is_stream() == listener.is_stream());
+        of_its_kind.nth(usize::from(listener.number())).map(|found| found.address)
     }
 
     /// The URLs for a client's configuration: those that are configured, or else what we know: over UDP, then TCP, then TLS, which needs a name that the certificate

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use super::accounting::Accounting;
 use super::advert::Advert;
+use super::auth_webhook::Asker;
 use super::events::EventLog;
 use super::listeners;
 use super::neighbours;
@@ -28,6 +30,14 @@ pub(super) struct Crew {
     pub(super) advert: Advert,
 }
 
+/// Who hears what workers report.
+#[derive(Clone, Debug)]
+pub(super) struct Ears {
+    pub(super) events: EventLog,
+    pub(super) accounting: Accounting,
+    pub(super) asker: Asker,
+}
+
 /// What one allocation's socket may buffer in the kernel. It is a limit, not a reservation: a flow of 100 Mbit/s fills
 /// it in 40 ms.
 const RELAY_BUFFERS: BufferSizes = BufferSizes { receive: Some(512 << 10), send: None };
@@ -39,7 +49,7 @@ impl Crew {
         authenticator: &Arc<Authenticator>,
         sockets: InheritedSockets,
         tls: Option<TlsConfigs>,
-        events: &EventLog,
+        ears: &Ears,
         news: &Sender<News>,
     ) -> Result<Self, ServeError> {
         let Start { config, host, .. } = start;
@@ -68,14 +78,18 @@ impl Crew {
         for ((number, sockets), siblings) in
             opened.groups.into_iter().enumerate().zip(Siblings::family(count))
         {
-            let relay_number = RelayNumber {
-                own: u16::try_from(number).unwrap_or(u16::MAX),
-                count: u16::try_from(count).unwrap_or(u16::MAX),
-            };
+            let own = u16::try_from(number).unwrap_or(u16::MAX);
+            let relay_number = RelayNumber { own, count: u16::try_from(count).unwrap_or(u16::MAX) };
             let relay = Relay::new(Parts { seed: random()?, number: relay_number, ..parts.clone() });
-            let (alive, mut events) = (Alive(news.clone()), events.reporter(relay_number.own));
+            let (alive, ears) = (Alive(news.clone()), ears.clone());
+            let mut events = ears.events.reporter(own);
             let observer = move |report: Report<'_>| {
                 let _until_the_worker_ends = &alive;
+                match &report {
+                    Report::Core(event) => ears.accounting.note(own, event),
+                    Report::FindKey { query, client, user } => ears.asker.ask(own, *query, *client, user),
+                    Report::Tls { .. } => {}
+                }
                 events.report(report);
             };
             let setup = Setup {

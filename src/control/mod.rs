@@ -1,9 +1,12 @@
 //! Everything that is not packets: start, state that is kept, what operators are told.
 
+pub mod accounting;
 pub mod acme;
 pub mod admin;
 pub mod advert;
+pub mod auth_webhook;
 pub mod certs;
+mod counterparts;
 pub mod credentials;
 mod crew;
 pub mod difference;
@@ -11,6 +14,7 @@ pub mod drain;
 pub mod events;
 pub mod explain;
 pub mod first_minute;
+pub(crate) mod https;
 pub mod ice_servers;
 mod keeper;
 mod listeners;
@@ -31,3 +35,4 @@ pub mod state;
 pub mod systemd;
 mod tide;
 pub mod utc;
+pub(crate) mod webhook_signature;

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use super::accounting;
 use super::advert::Advert;
+use super::auth_webhook;
 use super::certs::CertStore;
 use super::drain::{Order, Stage};
 use super::explain::Decisions;
@@ -34,6 +36,7 @@ pub struct Plane {
     certificates: Option<Arc<CertStore>>,
     decisions: Arc<Decisions>,
     revoked: Revoked,
+    tallies: Tallies,
     news: Sender<News>,
     stage: ArcSwap<Stage>,
     last_reload: ArcSwap<LastReload>,
@@ -64,6 +67,15 @@ pub struct Live {
     pub tls_name: Option<String>,
 }
 
+/// What threads count that talk to others than clients.
+#[derive(Clone, Debug)]
+pub struct Tallies {
+    /// Records of allocations.
+    pub accounting: Arc<accounting::Tally>,
+    /// Questions about users.
+    pub auth_webhook: Arc<auth_webhook::Tally>,
+}
+
 /// What a [`Plane`] is made of.
 pub(super) struct Parts {
     pub(super) workers: Box<[WorkerLine<Relay>]>,
@@ -74,6 +86,7 @@ pub(super) struct Parts {
     pub(super) certificates: Option<Arc<CertStore>>,
     pub(super) decisions: Arc<Decisions>,
     pub(super) revoked: Revoked,
+    pub(super) tallies: Tallies,
     pub(super) news: Sender<News>,
     pub(super) live: Live,
 }
@@ -95,8 +108,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Plane {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { workers, clock, quota, ports, caps, certificates, decisions, revoked, news, live } =
-            parts;
+        let Parts {
+            workers,
+            clock,
+            quota,
+            ports,
+            caps,
+            certificates,
+            decisions,
+            revoked,
+            tallies,
+            news,
+            live,
+        } = parts;
         let last_reload = LastReload { succeeded: true, in_use_since: unix_now() };
         Self {
             workers,
@@ -107,6 +131,7 @@ impl Plane {
             certificates,
             decisions,
             revoked,
+            tallies,
             news,
             stage: ArcSwap::from_pointee(Stage::Serving),
             last_reload: ArcSwap::from_pointee(last_reload),
@@ -142,6 +167,11 @@ impl Plane {
     /// What TLS clients see, if there are any.
     pub fn certificates(&self) -> Option<&CertStore> {
         self.certificates.as_deref()
+    }
+
+    /// What was counted about records, and about questions to the auth webhook.
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
     }
 
     /// Where clients are told to find this server.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::acme::{self, AcmeThread};
 use super::advert::Advert;
 use super::certs::{Notice, Prepared, Watch};
+use super::counterparts::{Counterparts, Difference};
 use super::credentials;
 use super::difference::{self, Change};
 use super::listeners;
@@ -48,6 +49,7 @@ pub(super) struct Reloader {
     network: Network,
     watch: Option<Watch>,
     acme: Option<AcmeThread>,
+    counterparts: Arc<Counterparts>,
     former: Former,
 }
 
@@ -57,12 +59,19 @@ struct Next {
     host: Vec<IpAddr>,
     net: NetSettings,
     certificates: Option<Prepared>,
+    counterparts: Difference,
     reloaded: Reloaded,
 }
 
 impl Reloader {
-    pub(super) fn new(load: Load, network: Network, watch: Option<Watch>, acme: Option<AcmeThread>) -> Self {
-        Self { load, network, watch, acme, former: Former::default() }
+    pub(super) fn new(
+        load: Load,
+        network: Network,
+        watch: Option<Watch>,
+        acme: Option<AcmeThread>,
+        counterparts: Arc<Counterparts>,
+    ) -> Self {
+        Self { load, network, watch, acme, counterparts, former: Former::default() }
     }
 
     /// The certificates, if there are any.
@@ -83,6 +92,7 @@ impl Reloader {
 
     /// Reads everything again. What is wrong changes nothing, and is told.
     pub(super) fn reload(&mut self, plane: &Plane) -> Reload {
+        self.counterparts.reopen();
         let reload = match self.prepare(plane) {
             Ok(next) => Ok(self.apply(plane, next)),
             Err(problems) => Err(problems),
@@ -124,15 +134,26 @@ impl Reloader {
             .network
             .settings(&config, tls)
             .map_err(|error| Problems(vec![format!("the address of a fallback cannot be found: {error}")]))?;
+        let counterparts =
+            Difference::between(&old.config, &config).map_err(|problem| Problems(vec![problem]))?;
         let authenticator = plane.authenticator(&config);
         let tls_name = old.tls_name.clone();
         let live = Live { config, raw, advert, authenticator, tls_name };
-        Ok(Next { live, host, net, certificates, reloaded: Reloaded { changes, at_restart, warnings } })
+        Ok(Next {
+            live,
+            host,
+            net,
+            certificates,
+            counterparts,
+            reloaded: Reloaded { changes, at_restart, warnings },
+        })
     }
 
     fn apply(&mut self, plane: &Plane, next: Next) -> Reloaded {
-        let Next { mut live, host, net, certificates, reloaded } = next;
+        let Next { mut live, host, net, certificates, counterparts, reloaded } = next;
         let old = plane.live();
+        // Before anybody asks because of it.
+        self.counterparts.apply(counterparts);
         self.former.note(&old.config, &old.advert);
         let workers = plane.workers().len();
         let settings = Arc::new(settings(&live.config, &live.advert, &host, workers, &self.former));
@@ -189,6 +210,7 @@ fn keep_what_is_open(old: &Live, raw: &mut raw::Config, config: &mut Config) {
         raw.nat_discovery.clone_from(&old.raw.nat_discovery);
         config.nat_discovery.clone_from(&old.config.nat_discovery);
     }
+    raw.server.name.clone_from(&old.raw.server.name);
     raw.admin.listen.clone_from(&old.raw.admin.listen);
     config.admin.listen.clone_from(&old.config.admin.listen);
     raw.metrics.listen.clone_from(&old.raw.metrics.listen);

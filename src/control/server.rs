@@ -1,22 +1,25 @@
 //! Opens the sockets, starts the workers, and runs until told to stop.
 
+use super::accounting;
 use super::acme;
 use super::admin::{Admin, AdminListenError, Doors};
 use super::advert::Advert;
+use super::auth_webhook;
 use super::certs::Watch;
-use super::crew::Crew;
+use super::counterparts::{Counterparts, Ready};
+use super::crew::{Crew, Ears};
 use super::events::EventLog;
 use super::explain::Decisions;
 use super::keeper::Keeper;
 use super::metrics::{Metrics, MetricsListenError, MetricsServer, Sockets};
 use super::news::forward_signals;
-use super::plane::{Live, Parts, Plane};
+use super::plane::{Live, Parts, Plane, Tallies};
 use super::reload::{Load, Reloader};
 use super::revoked::Revoked;
 use super::systemd::{InheritedSockets, Service};
 use crate::config::{Config, raw};
 use crate::net::listener::{ListenError, ListenFailure};
-use crate::net::sys::open_files;
+use crate::net::sys::{host_name::host_name, open_files};
 use std::sync::{Arc, mpsc};
 use std::{fmt, io, net::IpAddr};
 
@@ -47,6 +50,8 @@ pub enum ServeError {
     Admin(AdminListenError),
     /// There is nothing to relay from.
     NoRelayAddress,
+    /// Somebody whom the configuration names as a counterpart, or a file for records, cannot be had.
+    Counterpart(String),
     /// There is no place to tell the figures.
     Metrics(MetricsListenError),
     /// A worker has ended by itself.
@@ -71,7 +76,7 @@ impl ServeError {
             Self::Listen(error) => Some(error.reason),
             Self::Admin(error) => Some(error.reason),
             Self::Metrics(error) => Some(error.reason()),
-            Self::NoRelayAddress | Self::WorkerEnded | Self::System { .. } => None,
+            Self::NoRelayAddress | Self::Counterpart(_) | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
 }
@@ -85,6 +90,7 @@ impl fmt::Display for ServeError {
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
+            Self::Counterpart(reason) => f.write_str(reason),
             Self::WorkerEnded => f.write_str("a worker has ended by itself; its log line says why"),
             Self::System { what, error } => write!(f, "cannot {what}: {error}"),
         }
@@ -107,6 +113,10 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let decisions = Arc::new(Decisions::default());
     let (events, writer) =
         EventLog::start(decisions.clone()).map_err(ServeError::system("start a thread"))?;
+    let counterparts = Ready::of(&start.config).map_err(ServeError::Counterpart)?;
+    let (accounting, notes) = accounting::queue(&counterparts.outlets);
+    let (asker, questions) = auth_webhook::queue();
+    let tallies = Tallies { accounting: accounting.tally().clone(), auth_webhook: asker.tally().clone() };
     let watch = start.certificates.take();
     let revoked = Revoked::of(&start.config.server.state_dir);
     let authenticator = revoked.authenticator(&start.config);
@@ -115,8 +125,10 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     start.advert.services.extend(doors.services(&start.host));
     let metrics_sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
     start.advert.services.extend(metrics_sockets.services(&start.host));
-    let crew = Crew::start(&start, &authenticator, sockets, tls, &events, &news)?;
-    drop(events);
+    let ears = Ears { events, accounting, asker };
+    let crew = Crew::start(&start, &authenticator, sockets, tls, &ears, &news)?;
+    drop(ears);
+    let name = start.config.server.name.clone().unwrap_or_else(host_name);
     let plane = Arc::new(Plane::new(Parts {
         workers: crew.lines(),
         clock: crew.clock,
@@ -125,6 +137,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         caps: crew.network.caps.clone(),
         certificates: watch.as_ref().map(|watch| watch.store().clone()),
         decisions,
+        tallies,
         revoked,
         news,
         live: Live {
@@ -135,8 +148,16 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
             authenticator,
         },
     }));
+    let counterparts = Counterparts::start(counterparts, (notes, questions), &plane, &name)
+        .map_err(ServeError::system("start the threads of accounting and the auth webhook"))?;
+    let counterparts = Arc::new(counterparts);
     let lost = writer.lost();
-    let metrics = Arc::new(Metrics::new(plane.clone()).with(move || lost.families()));
+    let (records, questions) = (plane.tallies().accounting.clone(), plane.tallies().auth_webhook.clone());
+    let metrics = Metrics::new(plane.clone())
+        .with(move || lost.families())
+        .with(move || records.families())
+        .with(move || questions.families());
+    let metrics = Arc::new(metrics);
     let metrics_server = MetricsServer::start(metrics_sockets, metrics.clone())
         .map_err(ServeError::system("start a thread"))?;
     let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone(), metrics)).transpose();
@@ -149,10 +170,14 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map(acme::Setup::start)
         .transpose()
         .map_err(ServeError::system("start the ACME client"))?;
-    let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme);
+    let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme, counterparts.clone());
     let served = Keeper::new(plane, reloader, service).run(&incoming);
     drop((admin, metrics_server));
     crew.stop();
+    // Whoever else had it has gone with the main thread's work.
+    if let Some(counterparts) = Arc::into_inner(counterparts) {
+        counterparts.finish();
+    }
     writer.finish();
     served
 }

@@ -71,6 +71,7 @@ pub fn settings(
             ExpiryRule::Strict => CredentialExpiry::Strict,
             ExpiryRule::AtAllocation => CredentialExpiry::AtAllocation,
         },
+        asks: config.auth.webhook.is_some(),
         dont_fragment: DONT_FRAGMENT,
         allocations: allocation_limits(limits),
         permissions_per_allocation: usize::try_from(limits.permissions_per_allocation).unwrap_or(usize::MAX),
@@ -96,7 +97,7 @@ fn allocation_limits(limits: &Limits) -> AllocationLimits {
 }
 
 /// Bits per second as bytes per second, with a quarter of a second saved up: a video frame is not cut.
-fn bandwidth(bits: u64) -> Rate {
+pub(super) fn bandwidth(bits: u64) -> Rate {
     let per_second = bits / 8;
     Rate { per_second, burst: (per_second / 4).max(SMALLEST_BURST) }
 }

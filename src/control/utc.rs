@@ -10,17 +10,23 @@ pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// A moment, shown as `2026-11-20T16:00:00Z`.
+/// A moment, shown as `2026-11-20T16:00:00Z`, with milliseconds if they are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Utc {
     seconds: u64,
+    millis: Option<u64>,
 }
 
 impl Utc {
     /// `None` behind the year 9999, which has no such text.
     pub fn new(seconds: u64) -> Option<Self> {
         const YEAR_10000: u64 = 253_402_300_800;
-        (seconds < YEAR_10000).then_some(Self { seconds })
+        (seconds < YEAR_10000).then_some(Self { seconds, millis: None })
+    }
+
+    /// The same from milliseconds.
+    pub fn of_millis(millis: u64) -> Option<Self> {
+        Self::new(millis / 1000).map(|utc| Self { millis: Some(millis % 1000), ..utc })
     }
 }
 
@@ -48,11 +54,15 @@ impl fmt::Display for Utc {
         let second = self.seconds % 86_400;
         write!(
             f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
             second / 3600,
             second / 60 % 60,
             second % 60
-        )
+        )?;
+        match self.millis {
+            Some(millis) => write!(f, ".{millis:03}Z"),
+            None => f.write_str("Z"),
+        }
     }
 }
 
@@ -93,6 +103,7 @@ mod tests {
             assert_eq!(Utc::new(seconds).unwrap().to_string(), expected);
         }
         assert_eq!(Utc::new(253_402_300_800), None);
+        assert_eq!(Utc::of_millis(1_760_000_000_007).unwrap().to_string(), "2025-10-09T08:53:20.007Z");
     }
 
     #[test]

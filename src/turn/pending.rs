@@ -133,6 +133,17 @@ impl Relay {
         }
     }
 
+    /// Takes an answer as [`super::Input::KeyFound`] does, of whoever keeps it no longer than for this.
+    pub fn decide(
+        &mut self,
+        now: Now,
+        query: QueryId,
+        verdict: &Verdict,
+        out: &mut impl FnMut(Output<'static, '_>),
+    ) {
+        self.key_found(now, query, verdict, out);
+    }
+
     /// Goes on with a request that has waited.
     pub(super) fn key_found(&mut self, now: Now, query: QueryId, verdict: &Verdict, out: Sink<'_, '_>) {
         let Some(held) = self.pending.take(query) else { return };

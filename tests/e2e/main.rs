@@ -16,12 +16,15 @@ mod home;
 mod login;
 mod pebble;
 mod process;
+mod receiver;
 mod server;
 mod site;
 mod stream_client;
 mod tools;
 mod wire;
 
+mod accounting;
+mod accounting_webhook;
 mod acme;
 mod admin;
 mod admin_access;
@@ -30,6 +33,7 @@ mod admin_control;
 mod admin_crowd;
 mod admin_sessions;
 mod app_examples;
+mod auth_webhook;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod certificates;

@@ -1,6 +1,9 @@
 //! `[auth]`: secrets from wherever they are kept, and static users.
 
-use super::Findings;
+use super::{
+    Findings,
+    auth_webhook::{self, AuthWebhook},
+};
 use crate::{
     auth::{
         Authenticator, Key, PasswordAlgorithm, Secret, authenticator::Credentials, rest::Separator,
@@ -22,6 +25,8 @@ pub struct Auth {
     pub expiry: ExpiryRule,
     /// Static users.
     pub users: Vec<User>,
+    /// Who is asked about users before all that.
+    pub webhook: Option<AuthWebhook>,
 }
 
 /// A shared secret and where it was found.
@@ -36,7 +41,7 @@ pub struct NamedSecret {
 impl Auth {
     /// Whether nobody could log in with this, so that the server has to use a secret of its own making.
     pub fn is_empty(&self) -> bool {
-        self.secrets.is_empty() && self.users.is_empty()
+        self.secrets.is_empty() && self.users.is_empty() && self.webhook.is_none()
     }
 
     /// The snapshot that requests are judged by.
@@ -63,7 +68,9 @@ pub(super) fn check(raw: &raw::Auth, realm: &str, findings: &mut Findings<'_>) -
         );
         Separator::default()
     });
+    let has_own = !secrets.is_empty() || !raw.user.is_empty();
     Auth {
+        webhook: auth_webhook::check(&raw.webhook, has_own, findings),
         secrets: secrets.into_iter().map(|(_, named)| named).collect(),
         separator,
         max_ttl: raw.max_ttl.bound().map(|ttl| ttl.0),

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 
 pub mod clock;
 pub mod descriptors;
+pub mod host_name;
 pub mod interfaces;
 #[cfg(target_os = "linux")]
 pub mod linux;
