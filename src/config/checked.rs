@@ -147,16 +147,19 @@ impl Findings<'_> {
     }
 
     /// A relative path in a file means beside that file, wherever the server was started from; one that begins with
-    /// `${CREDENTIALS_DIRECTORY}` leads to what systemd hands over.
-    fn beside_the_file(&mut self, path: &Path, key: &str) -> PathBuf {
+    /// `${CREDENTIALS_DIRECTORY}` leads to what systemd hands over. `None` if it leads nowhere, which is a problem then.
+    fn beside_the_file(&mut self, path: &Path, key: &str) -> Option<PathBuf> {
         match credentials_directory::expand(path, std::env::var_os(credentials_directory::VARIABLE)) {
-            Some(Ok(path)) => return path,
-            Some(Err(message)) => self.problem(key, message),
+            Some(Ok(path)) => return Some(path),
+            Some(Err(message)) => {
+                self.problem(key, message);
+                return None;
+            }
             None => {}
         }
         match (self.source.place_of(key), self.source.file_path().and_then(Path::parent)) {
-            (Place::Line { .. }, Some(directory)) => directory.join(path),
-            _ => path.to_owned(),
+            (Place::Line { .. }, Some(directory)) => Some(directory.join(path)),
+            _ => Some(path.to_owned()),
         }
     }
 }

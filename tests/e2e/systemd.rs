@@ -64,6 +64,9 @@ fn the_manager_is_told_when_the_server_is_ready_reloading_alive_and_stopping() {
     assert_eq!(manager.heard(), ready, "READY again, with the same status");
 
     assert!(server.stop().success());
+    assert_eq!(manager.heard(), "STOPPING=1\nSTATUS=draining");
+    let more_time = manager.heard();
+    assert!(more_time.starts_with("EXTEND_TIMEOUT_USEC="), "{more_time}");
     assert_eq!(manager.heard(), "STOPPING=1\nSTATUS=stopping");
 }
 
@@ -98,6 +101,7 @@ fn files_that_systemd_hands_over_are_read() {
     let (code, said) = run(check());
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("t.toml:2:17") && said.contains("CREDENTIALS_DIRECTORY is not set"), "{said}");
+    assert!(!said.contains("cannot be read"), "one problem, one message: {said}");
 }
 
 /// An address that is free just now, for somebody who cannot tell us which one was taken.

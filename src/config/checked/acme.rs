@@ -191,6 +191,7 @@ fn check_directory(raw: &str, findings: &mut Findings<'_>) -> String {
 fn check_ca_file(raw: &std::path::Path, findings: &mut Findings<'_>) -> PathBuf {
     const KEY: &str = "tls.acme.ca_file";
     let path = findings.beside_the_file(raw, KEY);
+    let Some(path) = path else { return raw.to_owned() };
     let shown = path.display();
     match std::fs::read(&path) {
         Err(error) => findings.problem(KEY, format!("{shown} cannot be read: {error}")),

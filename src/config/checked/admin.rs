@@ -185,7 +185,7 @@ fn find_key(raw: &raw::AdminKey, path: &str, findings: &mut Findings<'_>) -> Opt
         (Some(key), None) => (format!("{path}.key"), key.0.clone()),
         (None, Some(file)) => {
             let place = format!("{path}.key_file");
-            let file = findings.beside_the_file(file, &place);
+            let file = findings.beside_the_file(file, &place)?;
             match secret_file::read(&file) {
                 Ok(read) => {
                     if read.world_readable {

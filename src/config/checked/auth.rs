@@ -87,7 +87,7 @@ fn secrets_from_files(raw: &raw::Auth, findings: &mut Findings<'_>) -> Found {
     let mut found = Vec::new();
     for (at, path) in raw.secret_files.iter().enumerate() {
         let key = format!("auth.secret_files[{at}]");
-        let path = findings.beside_the_file(path, &key);
+        let Some(path) = findings.beside_the_file(path, &key) else { continue };
         match secret_file::read(&path) {
             Ok(file) => {
                 if file.world_readable {

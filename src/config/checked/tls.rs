@@ -31,8 +31,11 @@ pub struct CertificateFiles {
 
 pub(super) fn check(raw: &raw::Tls, listeners: &[raw::Listener], findings: &mut Findings<'_>) -> Tls {
     let files = raw.certificate.iter().enumerate().map(|(at, certificate)| {
-        let mut path =
-            |key: &str, path| findings.beside_the_file(path, &format!("tls.certificate[{at}].{key}"));
+        let mut path = |key: &str, path: &PathBuf| {
+            findings
+                .beside_the_file(path, &format!("tls.certificate[{at}].{key}"))
+                .unwrap_or_else(|| path.clone())
+        };
         CertificateFiles { chain: path("chain", &certificate.chain), key: path("key", &certificate.key) }
     });
     let certificates: Vec<_> = files.collect();

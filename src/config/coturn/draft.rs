@@ -34,6 +34,7 @@ pub(super) enum SectionKind {
     Turn,
     NatDiscovery,
     Drain,
+    Metrics,
     Log,
 }
 
@@ -59,6 +60,7 @@ impl SectionKind {
             Self::Turn => "[turn]",
             Self::NatDiscovery => "[nat_discovery]",
             Self::Drain => "[drain]",
+            Self::Metrics => "[metrics]",
             Self::Log => "[log]",
         }
     }

@@ -30,6 +30,15 @@ pub(super) struct Listening<'a> {
     pub(super) addresses: Vec<(IpAddr, Line<'a>)>,
     /// The port for UDP on each of them, unless UDP is off.
     pub(super) udp_port: Option<u16>,
+    /// Those that hold TCP ports.
+    streams: Vec<ListenAddress>,
+}
+
+impl Listening<'_> {
+    /// Whether clients are heard at a TCP port of this address already.
+    pub(super) fn takes_port_of(&self, address: ListenAddress) -> bool {
+        self.streams.iter().any(|taken| taken.covers(address) || address.covers(*taken))
+    }
 }
 
 /// Which transports are served, and the lines that say so.
@@ -48,29 +57,36 @@ struct Wanted<'a> {
 }
 
 pub(super) fn convert<'a>(it: &mut Conversion<'a>, tls: bool) -> Listening<'a> {
-    let port = port(it, "listening-port", 3478);
+    let port = port(it, "listening-port", 3478, "listener.address");
     let tls_port = port_for_tls(it, tls);
     let addresses = addresses(it);
     let transports = transports(it, tls);
     let mut wanted = main_listeners(&addresses, &port, &tls_port, &transports);
     wanted.extend(auxiliary(it, &transports));
     wanted.extend(behind_proxy(it, &addresses));
+    let streams = wanted.iter().map(|wanted| &wanted.listener).filter(|it| it.transport.is_stream());
+    let streams = streams.map(|listener| listener.address).collect();
     // The defaults need not be written.
     if tls || !transports.lines.is_empty() || wanted.iter().any(|wanted| !wanted.lines.is_empty()) {
         write(it, wanted, &transports.lines);
     }
     let udp_port = transports.udp.then_some(port.0);
-    Listening { addresses, udp_port }
+    Listening { addresses, udp_port, streams }
 }
 
 /// A port, with the line that names it.
-type Port<'a> = (u16, Option<Line<'a>>);
+pub(super) type Port<'a> = (u16, Option<Line<'a>>);
 
-fn port<'a>(it: &mut Conversion<'a>, name: &'static str, default: u16) -> Port<'a> {
+pub(super) fn port<'a>(
+    it: &mut Conversion<'a>,
+    name: &'static str,
+    default: u16,
+    key: &'static str,
+) -> Port<'a> {
     let Some((line, number)) = it.number(name) else { return (default, None) };
     match u16::try_from(number).ok().filter(|port| *port != 0) {
         Some(port) => {
-            it.mapped(&line, "listener.address");
+            it.mapped(&line, key);
             (port, Some(line))
         }
         None => {
@@ -82,7 +98,7 @@ fn port<'a>(it: &mut Conversion<'a>, name: &'static str, default: u16) -> Port<'
 
 fn port_for_tls<'a>(it: &mut Conversion<'a>, tls: bool) -> Port<'a> {
     if tls {
-        return port(it, "tls-listening-port", 5349);
+        return port(it, "tls-listening-port", 5349, "listener.address");
     }
     if let Some(line) = it.last("tls-listening-port") {
         it.default(&line, "not used: there is no TLS without cert and pkey, or with no-tls");
@@ -229,11 +245,11 @@ fn proxy_port<'a>(it: &mut Conversion<'a>) -> Port<'a> {
     }
 }
 
-fn is_of_one_host(ip: &IpAddr) -> bool {
+pub(super) fn is_of_one_host(ip: &IpAddr) -> bool {
     !ip.is_multicast() && *ip != IpAddr::from([255; 4])
 }
 
-fn at(ip: IpAddr, port: u16) -> ListenAddress {
+pub(super) fn at(ip: IpAddr, port: u16) -> ListenAddress {
     match ip {
         IpAddr::V4(v4) if v4.is_unspecified() => ListenAddress::AllV4 { port },
         IpAddr::V6(v6) if v6.is_unspecified() => ListenAddress::AllV6 { port },

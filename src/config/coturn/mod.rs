@@ -12,6 +12,7 @@ mod limits;
 mod line;
 mod listeners;
 mod log;
+mod metrics;
 mod nat_discovery;
 mod option;
 mod peers;
@@ -67,6 +68,7 @@ pub fn convert(source: Source<'_>) -> Converted {
     process::convert(&mut it);
     redirect::convert(&mut it);
     log::convert(&mut it);
+    metrics::convert(&mut it, &listening);
     database::convert(&mut it);
     let (draft, report) = it.end();
     let printable: String = source.name.chars().filter(|char| !char.is_control()).collect();

@@ -1,8 +1,8 @@
 //! The options that coturn has had, from 4.5 to 4.17, and what is known about each without looking at its value.
 
 use super::{
-    auth, database, limits, listeners, log, nat_discovery, peers, process, redirect, relay, tls, unneeded,
-    unserved,
+    auth, database, limits, listeners, log, metrics, nat_discovery, peers, process, redirect, relay, tls,
+    unneeded, unserved,
 };
 use crate::config::nearest::nearest;
 
@@ -41,7 +41,7 @@ pub(super) const fn mapped(name: &'static str, kind: Kind) -> KnownOption {
 
 /// All known options, each once.
 pub(super) fn known() -> impl Iterator<Item = &'static KnownOption> {
-    let tables: [&'static [KnownOption]; 13] = [
+    let tables: [&'static [KnownOption]; 14] = [
         listeners::OPTIONS,
         tls::OPTIONS,
         relay::OPTIONS,
@@ -53,6 +53,7 @@ pub(super) fn known() -> impl Iterator<Item = &'static KnownOption> {
         process::OPTIONS,
         redirect::OPTIONS,
         log::OPTIONS,
+        metrics::OPTIONS,
         unneeded::OPTIONS,
         unserved::OPTIONS,
     ];

@@ -20,7 +20,6 @@ const OLD_TLS: &str = "TLS 1.0 and 1.1 are broken (RFC 8996) and not spoken";
 const DTLS: &str = "there is no DTLS: browsers use TLS over TCP (turns:…?transport=tcp)";
 const DH: &str = "keys are agreed on by elliptic curves; TLS without forward secrecy and finite-field Diffie-Hellman are not spoken";
 const TELNET: &str = "there is no telnet interface, and so no password for it";
-const METRICS: &str = "there are no metrics yet";
 const OAUTH: &str = "tokens of OAuth (RFC 7635) are not accepted; use time-limited credentials: auth.secrets";
 const SYSTEMD: &str =
     "the process is started as the user it is meant to be: User= and Group= in a systemd unit";
@@ -133,15 +132,8 @@ pub(super) const OPTIONS: &[KnownOption] = &[
     switch("cli", TELNET),
     value("cli-password", TELNET),
     switch("web-admin", "there is no web page for administrators"),
-    switch("prometheus", METRICS),
-    value("prometheus-port", METRICS),
-    value("prometheus-address", METRICS),
-    value("prometheus-path", METRICS),
     switch(
         "prometheus-username-labels",
         "metrics never have a label for each user, of which there is no end",
     ),
-    switch("prometheus-tls", METRICS),
-    value("prometheus-cert", METRICS),
-    value("prometheus-key", METRICS),
 ];

@@ -11,7 +11,8 @@ use crate::net::worker::WorkerLine;
 pub(in super::super) struct Service {
     notifier: Notifier,
     watchdog: Option<Watchdog>,
-    /// Where clients are heard, for `systemctl status`.
+    /// What it does, and where clients are heard, for `systemctl status`.
+    doing: &'static str,
     listeners: String,
     /// What the status says, and since when.
     told: Option<(u32, Instant)>,
@@ -23,7 +24,7 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(10);
 impl Service {
     pub(in super::super) fn of_this_process() -> Self {
         let (notifier, watchdog) = (Notifier::of_this_process(), Watchdog::of_this_process(Instant::now()));
-        Self { notifier, watchdog, listeners: String::new(), told: None }
+        Self { notifier, watchdog, doing: "serving", listeners: String::new(), told: None }
     }
 
     /// Everything is open and served.
@@ -45,7 +46,8 @@ impl Service {
     }
 
     /// The server drains before it stops, which may take this long.
-    pub(in super::super) fn leaving(&self, patience: Duration) {
+    pub(in super::super) fn leaving(&mut self, patience: Duration) {
+        self.doing = "draining";
         self.notifier.stopping("draining");
         self.notifier.extend(patience);
     }
@@ -73,6 +75,6 @@ impl Service {
 
     fn status(&self, allocations: u32) -> String {
         let plural = if allocations == 1 { "" } else { "s" };
-        format!("serving {allocations} allocation{plural} on {}", self.listeners)
+        format!("{} {allocations} allocation{plural} on {}", self.doing, self.listeners)
     }
 }
