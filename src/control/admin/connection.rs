@@ -11,8 +11,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::pin::pin;
 use std::{io, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
@@ -24,13 +24,14 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 const HEAD_SIZE: usize = 16 << 10;
 /// After this long a connection is closed behind the answer that is under way.
 const AGE: Duration = Duration::from_secs(600);
-/// How long that answer may take then.
-const LAST_ANSWER: Duration = Duration::from_secs(10);
+/// How long that answer may take then, and those that are under way when the server stops.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// Serves until `stopped`.
 pub(super) async fn serve(doors: Doors, office: Arc<Office>, stopped: oneshot::Receiver<()>) {
     let router = router(office);
     let mut accepting = JoinSet::new();
+    let (stop, stopping) = watch::channel(());
     let mut files: Vec<SocketFile> = Vec::new();
     for door in doors.doors {
         let name = door.to_string();
@@ -44,13 +45,16 @@ pub(super) async fn serve(doors: Doors, office: Arc<Office>, stopped: oneshot::R
         match opened {
             Ok(listener) => {
                 tracing::info!(address = name, "admin server listening");
-                accepting.spawn(accept(listener, router.clone()));
+                accepting.spawn(accept(listener, router.clone(), stopping.clone()));
             }
             Err(error) => tracing::error!(address = name, %error, "admin server cannot listen"),
         }
     }
-    // An error says that the owner is gone, which is the word to stop as well. The connections go with their tasks.
+    // An error says that the owner is gone, which is the word to stop as well.
     let _ = stopped.await;
+    drop(stop);
+    // Whoever has asked the server to stop wants to know that it does.
+    let _ = tokio::time::timeout(LAST_ANSWER, accepting.join_all()).await;
 }
 
 enum Listener {
@@ -58,30 +62,55 @@ enum Listener {
     Tcp(TcpListener),
 }
 
-async fn accept(listener: Listener, router: Router) {
+enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<(Stream, Line)> {
+        match self {
+            Self::Unix(listener) => {
+                listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Line::Unix))
+            }
+            Self::Tcp(listener) => {
+                let (stream, from) = listener.accept().await?;
+                let to = stream.local_addr()?.ip().to_canonical();
+                Ok((Stream::Tcp(stream), Line::Tcp { from: from.ip().to_canonical(), to }))
+            }
+        }
+    }
+}
+
+/// Closes when the server stops.
+type Stopping = watch::Receiver<()>;
+
+/// Returns when the server stops and all connections have ended.
+async fn accept(listener: Listener, router: Router, mut stopping: Stopping) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
-        // The semaphore is never closed. Who finds no place waits in the kernel's queue.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        while connections.try_join_next().is_some() {}
-        let accepted = match &listener {
-            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                connections.spawn(converse(stream, Line::Unix, router.clone(), place));
-            }),
-            Listener::Tcp(listener) => listener.accept().await.and_then(|(stream, from)| {
-                let line = Line::Tcp {
-                    from: from.ip().to_canonical(),
-                    to: stream.local_addr()?.ip().to_canonical(),
-                };
-                connections.spawn(converse(stream, line, router.clone(), place));
-                Ok(())
-            }),
+        let next = async {
+            // The semaphore is never closed. Who finds no place waits in the kernel's queue.
+            let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+            listener.accept().await.map(|accepted| (accepted, place))
         };
-        if let Err(error) = accepted {
-            pause_after(&error).await;
+        let accepted = tokio::select! {
+            accepted = next => accepted,
+            _ = stopping.changed() => break,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok(((Stream::Unix(stream), line), place)) => {
+                connections.spawn(converse(stream, line, router.clone(), place, stopping.clone()));
+            }
+            Ok(((Stream::Tcp(stream), line), place)) => {
+                connections.spawn(converse(stream, line, router.clone(), place, stopping.clone()));
+            }
+            Err(error) => pause_after(&error).await,
         }
     }
+    connections.join_all().await;
 }
 
 /// Too many open files, most likely: trying at once would only burn the processor.
@@ -95,6 +124,7 @@ async fn converse(
     line: Line,
     router: Router,
     _place: OwnedSemaphorePermit,
+    mut stopping: Stopping,
 ) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(line);
@@ -103,9 +133,12 @@ async fn converse(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD_SIZE);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
-    // What goes wrong on a connection is its client's business, who sees it end.
-    if tokio::time::timeout(AGE, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        let _ = tokio::time::timeout(LAST_ANSWER, connection).await;
+    tokio::select! {
+        // What goes wrong on a connection is its client's business, who sees it end.
+        _ = connection.as_mut() => return,
+        () = tokio::time::sleep(AGE) => {}
+        _ = stopping.changed() => {}
     }
+    connection.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(LAST_ANSWER, connection).await;
 }
