@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::pin::pin;
 use std::{io, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tower_service::Service;
@@ -24,14 +24,17 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 const HEAD_SIZE: usize = 16 << 10;
 /// After this long a connection is closed behind the answer that is under way.
 const AGE: Duration = Duration::from_secs(600);
-/// How long that answer may take then, and those that are under way when the server stops.
-const LAST_ANSWER: Duration = Duration::from_secs(2);
+/// How long that answer may take then.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long answers that are under way may take when the server stops: whoever asked for that wants to hear of it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves until `stopped`.
 pub(super) async fn serve(doors: Doors, office: Arc<Office>, stopped: oneshot::Receiver<()>) {
     let router = router(office);
     let mut accepting = JoinSet::new();
-    let (stop, stopping) = watch::channel(());
+    let (close, closing) = watch::channel(());
     let mut files: Vec<SocketFile> = Vec::new();
     for door in doors.doors {
         let name = door.to_string();
@@ -45,16 +48,17 @@ pub(super) async fn serve(doors: Doors, office: Arc<Office>, stopped: oneshot::R
         match opened {
             Ok(listener) => {
                 tracing::info!(address = name, "admin server listening");
-                accepting.spawn(accept(listener, router.clone(), stopping.clone()));
+                accepting.spawn(accept(listener, router.clone(), closing.clone()));
             }
             Err(error) => tracing::error!(address = name, %error, "admin server cannot listen"),
         }
     }
     // An error says that the owner is gone, which is the word to stop as well.
     let _ = stopped.await;
-    drop(stop);
-    // Whoever has asked the server to stop wants to know that it does.
-    let _ = tokio::time::timeout(LAST_ANSWER, accepting.join_all()).await;
+    drop((close, closing));
+    let finish = async { while accepting.join_next().await.is_some() {} };
+    // What is not finished then goes with its task.
+    let _ = tokio::time::timeout(LAST_WORDS, finish).await;
 }
 
 enum Listener {
@@ -62,55 +66,42 @@ enum Listener {
     Tcp(TcpListener),
 }
 
-enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
+/// Until all that could say something else is gone, whose word it is to close.
+type Closing = watch::Receiver<()>;
 
-impl Listener {
-    async fn accept(&self) -> io::Result<(Stream, Line)> {
-        match self {
-            Self::Unix(listener) => {
-                listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Line::Unix))
-            }
-            Self::Tcp(listener) => {
-                let (stream, from) = listener.accept().await?;
-                let to = stream.local_addr()?.ip().to_canonical();
-                Ok((Stream::Tcp(stream), Line::Tcp { from: from.ip().to_canonical(), to }))
-            }
-        }
-    }
-}
-
-/// Closes when the server stops.
-type Stopping = watch::Receiver<()>;
-
-/// Returns when the server stops and all connections have ended.
-async fn accept(listener: Listener, router: Router, mut stopping: Stopping) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(listener: Listener, router: Router, mut closing: Closing) {
     let mut connections = JoinSet::new();
+    let theirs = closing.clone();
+    tokio::select! {
+        _ = closing.changed() => {}
+        () = accept_all(&listener, &router, &theirs, &mut connections) => {}
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn accept_all(listener: &Listener, router: &Router, closing: &Closing, connections: &mut JoinSet<()>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let next = async {
-            // The semaphore is never closed. Who finds no place waits in the kernel's queue.
-            let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-            listener.accept().await.map(|accepted| (accepted, place))
-        };
-        let accepted = tokio::select! {
-            accepted = next => accepted,
-            _ = stopping.changed() => break,
-        };
+        // The semaphore is never closed. Who finds no place waits in the kernel's queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
         while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok(((Stream::Unix(stream), line), place)) => {
-                connections.spawn(converse(stream, line, router.clone(), place, stopping.clone()));
-            }
-            Ok(((Stream::Tcp(stream), line), place)) => {
-                connections.spawn(converse(stream, line, router.clone(), place, stopping.clone()));
-            }
-            Err(error) => pause_after(&error).await,
+        let accepted = match listener {
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                connections.spawn(converse(stream, Line::Unix, router.clone(), closing.clone(), place));
+            }),
+            Listener::Tcp(listener) => listener.accept().await.and_then(|(stream, from)| {
+                let line = Line::Tcp {
+                    from: from.ip().to_canonical(),
+                    to: stream.local_addr()?.ip().to_canonical(),
+                };
+                connections.spawn(converse(stream, line, router.clone(), closing.clone(), place));
+                Ok(())
+            }),
+        };
+        if let Err(error) = accepted {
+            pause_after(&error).await;
         }
     }
-    connections.join_all().await;
 }
 
 /// Too many open files, most likely: trying at once would only burn the processor.
@@ -123,8 +114,8 @@ async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     line: Line,
     router: Router,
+    mut closing: Closing,
     _place: OwnedSemaphorePermit,
-    mut stopping: Stopping,
 ) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(line);
@@ -136,8 +127,8 @@ async fn converse(
     tokio::select! {
         // What goes wrong on a connection is its client's business, who sees it end.
         _ = connection.as_mut() => return,
+        _ = closing.changed() => {}
         () = tokio::time::sleep(AGE) => {}
-        _ = stopping.changed() => {}
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(LAST_ANSWER, connection).await;
