@@ -36,7 +36,7 @@ impl FromStr for AdminAddress {
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        let expected = "expected \"auto\", \"unix:/path/of/a/socket\", or an address like \"127.0.0.1:9641\"";
+        let expected = "expected \"auto\", \"unix:/path/of/a/socket\", or an address like \"127.0.0.1:9640\"";
         if let Some(path) = text.strip_prefix("unix:") {
             // A relative one would be another socket wherever the server is started.
             return match Path::new(path).is_absolute() {
@@ -108,17 +108,17 @@ mod tests {
         let cases = [
             ("auto", false),
             ("unix:/run/turnbridge/admin.sock", false),
-            ("127.0.0.1:9641", false),
-            ("[::1]:9641", false),
-            ("192.0.2.1:9641", true),
-            (":9641", true),
-            ("0.0.0.0:9641", true),
+            ("127.0.0.1:9640", false),
+            ("[::1]:9640", false),
+            ("192.0.2.1:9640", true),
+            (":9640", true),
+            ("0.0.0.0:9640", true),
         ];
         for (text, is_public) in cases {
             let address: AdminAddress = text.parse().unwrap();
             assert_eq!((address.to_string().as_str(), address.is_public()), (text, is_public));
         }
-        for bad in ["", "9641", "unix:admin.sock", "unix:", "localhost:9641", "http://127.0.0.1:9641", "off"]
+        for bad in ["", "9640", "unix:admin.sock", "unix:", "localhost:9640", "http://127.0.0.1:9640", "off"]
         {
             let Invalid(message) = bad.parse::<AdminAddress>().unwrap_err();
             assert!(message.contains("expected \"auto\", \"unix:/path"), "{message}");

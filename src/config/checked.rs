@@ -69,10 +69,10 @@ pub struct Config {
     pub drain: Drain,
     /// The channel numbers that may be bound.
     pub channel_numbers: ChannelNumbers,
-    /// Where the figures are told.
-    pub metrics: Metrics,
     /// Who may ask the running server, and what.
     pub admin: Admin,
+    /// Where the figures are told.
+    pub metrics: Metrics,
     /// From which level on something is logged.
     pub log_level: LogLevel,
     /// How a log line looks.
@@ -129,8 +129,8 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         accounting: accounting::check(&raw.accounting, &mut findings),
         drain: drain::check(&raw.drain, &mut findings),
         channel_numbers: raw.turn.channel_numbers,
-        metrics: metrics::check(raw, &mut findings),
         admin: admin::check(&raw.admin, &mut findings),
+        metrics: metrics::check(raw, &mut findings),
         log_level: raw.log.level,
         log_format: raw.log.format,
     };

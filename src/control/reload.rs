@@ -123,11 +123,8 @@ impl Reloader {
         };
         let host = interfaces::local_addresses()
             .map_err(|error| Problems(vec![format!("the host's addresses cannot be found: {error}")]))?;
-        let advert = Advert {
-            listeners: old.advert.listeners.clone(),
-            services: old.advert.services.clone(),
-            ..Advert::of(&config, &host)
-        };
+        let (listeners, services) = (old.advert.listeners.clone(), old.advert.services.clone());
+        let advert = Advert { listeners, services, ..Advert::of(&config, &host) };
         if advert.relays.is_empty() {
             let problem = "this host has no address to relay from; set relay.addresses";
             return Err(Problems(vec![problem.to_owned()]));
@@ -214,10 +211,10 @@ fn keep_what_is_open(old: &Live, raw: &mut raw::Config, config: &mut Config) {
         config.nat_discovery.clone_from(&old.config.nat_discovery);
     }
     raw.server.name.clone_from(&old.raw.server.name);
-    raw.metrics.listen.clone_from(&old.raw.metrics.listen);
-    config.metrics.listen.clone_from(&old.config.metrics.listen);
     raw.admin.listen.clone_from(&old.raw.admin.listen);
     config.admin.listen.clone_from(&old.config.admin.listen);
+    raw.metrics.listen.clone_from(&old.raw.metrics.listen);
+    config.metrics.listen.clone_from(&old.config.metrics.listen);
     raw.server.workers = old.raw.server.workers;
     raw.server.receive_buffer = old.raw.server.receive_buffer;
     raw.server.send_buffer = old.raw.server.send_buffer;

@@ -74,8 +74,8 @@ impl ServeError {
     pub fn listen_failure(&self) -> Option<ListenFailure> {
         match self {
             Self::Listen(error) => Some(error.reason),
-            Self::Metrics(error) => Some(error.reason()),
             Self::Admin(error) => Some(error.reason),
+            Self::Metrics(error) => Some(error.reason()),
             Self::NoRelayAddress | Self::Counterpart(_) | Self::WorkerEnded | Self::System { .. } => None,
         }
     }
@@ -85,8 +85,8 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(error) => error.fmt(f),
-            Self::Metrics(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
+            Self::Metrics(error) => error.fmt(f),
             Self::NoRelayAddress => {
                 f.write_str("this host has no address to relay from; set relay.addresses")
             }
@@ -122,7 +122,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let authenticator = revoked.authenticator(&start.config);
     let tls = watch.as_ref().map(|watch| watch.store().tls_configs());
     let doors = Doors::open(&start.config).map_err(ServeError::Admin)?;
-    start.advert.services = doors.services(&start.host);
+    start.advert.services.extend(doors.services(&start.host));
     let metrics_sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
     start.advert.services.extend(metrics_sockets.services(&start.host));
     let ears = Ears { events, accounting, asker };
@@ -158,9 +158,9 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .with(move || records.families())
         .with(move || questions.families());
     let metrics = Arc::new(metrics);
-    let metrics_server =
-        MetricsServer::start(metrics_sockets, metrics).map_err(ServeError::system("start a thread"))?;
-    let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone())).transpose();
+    let metrics_server = MetricsServer::start(metrics_sockets, metrics.clone())
+        .map_err(ServeError::system("start a thread"))?;
+    let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone(), metrics)).transpose();
     let admin = admin.map_err(ServeError::system("start the admin server"))?;
     ready(&crew.advert);
     service.ready(&crew.advert);
@@ -172,7 +172,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map_err(ServeError::system("start the ACME client"))?;
     let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme, counterparts.clone());
     let served = Keeper::new(plane, reloader, service).run(&incoming);
-    drop((metrics_server, admin));
+    drop((admin, metrics_server));
     crew.stop();
     // Whoever else had it has gone with the main thread's work.
     if let Some(counterparts) = Arc::into_inner(counterparts) {

@@ -210,9 +210,11 @@ mod tests {
         let services = vec!["127.0.0.1:9641".parse().unwrap(), "192.168.1.5:9641".parse().unwrap()];
         let advert = Advert { services, ..Advert::of(&config, &host) };
         let policy = settings(&config, &advert, &host, 1, &Former::default()).peers;
-        for service in ["127.0.0.1:9641", "192.168.1.5:9641", "[::ffff:127.0.0.1]:9641"] {
+        for service in ["127.0.0.1:9641", "192.168.1.5:9641"] {
             assert_eq!(policy.judge(service.parse().unwrap(), None), Err("own-service"), "{service}");
         }
+        let disguised = "[::ffff:127.0.0.1]:9641".parse().unwrap();
+        assert_eq!(policy.judge(disguised, None), Err("ipv4-mapped"));
         assert!(policy.judge("127.0.0.1:9642".parse().unwrap(), None).is_ok());
     }
 

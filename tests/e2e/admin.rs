@@ -232,6 +232,26 @@ fn the_status_and_the_configuration_are_those_in_use() {
 }
 
 #[test]
+fn the_figures_are_those_of_the_metrics() {
+    let home = Home::new("admin-metrics");
+    let server = Server::on_loopback(&home, &[]);
+    let door = Door::default_of(&home);
+    Client::new(server.at("127.0.0.1"), server.credential()).allocate(|writer| writer).unwrap();
+    let figures = door.ask("GET /metrics", &["Accept: application/openmetrics-text"]);
+    assert_eq!(figures.status, 200);
+    assert!(figures.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert!(
+        figures.text.contains("turnbridge_build_info{") && figures.text.ends_with("# EOF\n"),
+        "{}",
+        figures.text
+    );
+    let home = Home::new("admin-no-metrics");
+    let _other = Server::on_loopback(&home, &[("TURNBRIDGE_METRICS__ENABLED", "false")]);
+    let (status, detail) = Door::default_of(&home).ask("GET /metrics", &[]).problem();
+    assert!(status == 404 && detail.contains("metrics.enabled"), "{detail}");
+}
+
+#[test]
 fn the_log_level_changes_at_once() {
     let home = Home::new("admin-level");
     let server = Server::on_loopback(&home, &[]);

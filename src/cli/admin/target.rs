@@ -96,8 +96,8 @@ mod tests {
             ("/run/admin.sock", Target::Unix("/run/admin.sock".into())),
             ("unix:/run/admin.sock", Target::Unix("/run/admin.sock".into())),
             ("./admin.sock", Target::Unix("./admin.sock".into())),
-            ("http://127.0.0.1:9641", tcp("127.0.0.1:9641")),
-            ("http://[::1]:9641/", tcp("[::1]:9641")),
+            ("http://127.0.0.1:9640", tcp("127.0.0.1:9640")),
+            ("http://[::1]:9640/", tcp("[::1]:9640")),
             ("http://[::1]", tcp("[::1]:80")),
             ("http://localhost", tcp("localhost:80")),
         ];

@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::{io, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
@@ -27,10 +27,14 @@ const AGE: Duration = Duration::from_secs(600);
 /// How long that answer may take then.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
 
+/// How long answers that are under way may take when the server stops: whoever asked for that wants to hear of it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Serves until `stopped`.
 pub(super) async fn serve(doors: Doors, office: Arc<Office>, stopped: oneshot::Receiver<()>) {
     let router = router(office);
     let mut accepting = JoinSet::new();
+    let (close, closing) = watch::channel(());
     let mut files: Vec<SocketFile> = Vec::new();
     for door in doors.doors {
         let name = door.to_string();
@@ -44,13 +48,17 @@ pub(super) async fn serve(doors: Doors, office: Arc<Office>, stopped: oneshot::R
         match opened {
             Ok(listener) => {
                 tracing::info!(address = name, "admin server listening");
-                accepting.spawn(accept(listener, router.clone()));
+                accepting.spawn(accept(listener, router.clone(), closing.clone()));
             }
             Err(error) => tracing::error!(address = name, %error, "admin server cannot listen"),
         }
     }
-    // An error says that the owner is gone, which is the word to stop as well. The connections go with their tasks.
+    // An error says that the owner is gone, which is the word to stop as well.
     let _ = stopped.await;
+    drop((close, closing));
+    let finish = async { while accepting.join_next().await.is_some() {} };
+    // What is not finished then goes with its task.
+    let _ = tokio::time::timeout(LAST_WORDS, finish).await;
 }
 
 enum Listener {
@@ -58,23 +66,35 @@ enum Listener {
     Tcp(TcpListener),
 }
 
-async fn accept(listener: Listener, router: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+/// Until all that could say something else is gone, whose word it is to close.
+type Closing = watch::Receiver<()>;
+
+async fn accept(listener: Listener, router: Router, mut closing: Closing) {
     let mut connections = JoinSet::new();
+    let theirs = closing.clone();
+    tokio::select! {
+        _ = closing.changed() => {}
+        () = accept_all(&listener, &router, &theirs, &mut connections) => {}
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn accept_all(listener: &Listener, router: &Router, closing: &Closing, connections: &mut JoinSet<()>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // The semaphore is never closed. Who finds no place waits in the kernel's queue.
         let Ok(place) = places.clone().acquire_owned().await else { return };
         while connections.try_join_next().is_some() {}
-        let accepted = match &listener {
+        let accepted = match listener {
             Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                connections.spawn(converse(stream, Line::Unix, router.clone(), place));
+                connections.spawn(converse(stream, Line::Unix, router.clone(), closing.clone(), place));
             }),
             Listener::Tcp(listener) => listener.accept().await.and_then(|(stream, from)| {
                 let line = Line::Tcp {
                     from: from.ip().to_canonical(),
                     to: stream.local_addr()?.ip().to_canonical(),
                 };
-                connections.spawn(converse(stream, line, router.clone(), place));
+                connections.spawn(converse(stream, line, router.clone(), closing.clone(), place));
                 Ok(())
             }),
         };
@@ -94,6 +114,7 @@ async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     line: Line,
     router: Router,
+    mut closing: Closing,
     _place: OwnedSemaphorePermit,
 ) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -103,9 +124,12 @@ async fn converse(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD_SIZE);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
-    // What goes wrong on a connection is its client's business, who sees it end.
-    if tokio::time::timeout(AGE, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        let _ = tokio::time::timeout(LAST_ANSWER, connection).await;
+    tokio::select! {
+        // What goes wrong on a connection is its client's business, who sees it end.
+        _ = connection.as_mut() => return,
+        _ = closing.changed() => {}
+        () = tokio::time::sleep(AGE) => {}
     }
+    connection.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(LAST_ANSWER, connection).await;
 }

@@ -13,6 +13,7 @@ mod door;
 mod drain;
 mod effective;
 mod explain;
+mod figures;
 mod health;
 mod host;
 mod input;
@@ -36,6 +37,7 @@ pub use door::AdminListenError;
 pub(super) use door::Doors;
 pub use socket_file::socket_candidates;
 
+use super::metrics::Metrics;
 use super::plane::Plane;
 use health::Readiness;
 use std::{io, sync::Arc, thread, time::Instant};
@@ -51,24 +53,26 @@ pub(super) struct Admin {
 /// What all requests are answered from.
 pub(super) struct Office {
     plane: Arc<Plane>,
+    metrics: Arc<Metrics>,
     started: Instant,
     wrong_keys: WrongKeys,
     readiness: Readiness,
 }
 
 impl Office {
-    fn new(plane: Arc<Plane>) -> Self {
+    fn new(plane: Arc<Plane>, metrics: Arc<Metrics>) -> Self {
         let (wrong_keys, readiness) = (WrongKeys::default(), Readiness::default());
-        Self { plane, started: Instant::now(), wrong_keys, readiness }
+        Self { plane, metrics, started: Instant::now(), wrong_keys, readiness }
     }
 }
 
 impl Admin {
     /// Starts to answer at `doors`.
-    pub(super) fn start(doors: Doors, plane: Arc<Plane>) -> io::Result<Self> {
+    pub(super) fn start(doors: Doors, plane: Arc<Plane>, metrics: Arc<Metrics>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let serve = move || runtime.block_on(connection::serve(doors, Arc::new(Office::new(plane)), stopped));
+        let office = Arc::new(Office::new(plane, metrics));
+        let serve = move || runtime.block_on(connection::serve(doors, office, stopped));
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(serve)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }

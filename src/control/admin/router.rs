@@ -3,8 +3,8 @@
 use super::access::{Access, Gate, check, check_host, counted_as};
 use super::problem::Problem;
 use super::{
-    Office, credentials, drain, effective, explain, health, log_level, openapi, reload, revocation, sessions,
-    status,
+    Office, credentials, drain, effective, explain, figures, health, log_level, openapi, reload, revocation,
+    sessions, status,
 };
 use crate::config::admin::Scope::{Control, Mint, Read};
 use axum::Router;
@@ -50,6 +50,7 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .get("/healthz", Access::Open, health::alive)
         .get("/readyz", Access::Open, health::ready)
+        .get("/metrics", Access::Bearer(Read), figures::show)
         .get("/openapi.json", Access::Open, openapi::show)
         .get("/v1/credentials", Access::BearerOrQuery(Mint), credentials::draft)
         .post("/v1/credentials", Access::BearerOrQuery(Mint), credentials::draft)
