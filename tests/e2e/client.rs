@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Somebody else on the same socket.
-    pub(crate) fn as_another(self, credential: Credential) -> Self {
+    pub(crate) fn taken_over_by(self, credential: Credential) -> Self {
         Self { login: Login::new(credential), ..self }
     }
 

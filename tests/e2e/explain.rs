@@ -220,7 +220,7 @@ const CASES: &[Case] = &[
         name: "another user's allocation",
         cause: |scene, ip| {
             let client = allocated(scene, ip, "first");
-            let mut thief = client.as_another(good("second"));
+            let mut thief = client.taken_over_by(good("second"));
             thief
                 .request(Method::REFRESH, |writer| writer.number(AttributeType::LIFETIME, 600))
                 .err()
