@@ -5,6 +5,7 @@ use crate::config::{
     self, ConfigError, Inputs, Loaded, Override,
     address::ListenAddress,
     choice::{LogFormat, LogLevel, Transport},
+    raw,
     units::Invalid,
 };
 use clap::Args;
@@ -102,10 +103,19 @@ pub(super) fn load_config(file: Option<&Path>, flags: &SettingArgs) -> Result<Lo
     merge(file, flags.overrides()?)
 }
 
+/// The same without a look at any secret.
+pub(super) fn load_raw_with(file: Option<&Path>, flags: Vec<Override>) -> Result<raw::Config, Failure> {
+    Ok(config::load_raw(inputs(file, flags)?)?)
+}
+
 fn merge(file: Option<&Path>, flags: Vec<Override>) -> Result<Loaded, ConfigError> {
+    config::load(inputs(file, flags)?)
+}
+
+fn inputs(file: Option<&Path>, flags: Vec<Override>) -> Result<Inputs, ConfigError> {
     let mut overrides = config::env::overrides(std::env::vars_os())?;
     overrides.extend(flags);
-    config::load(Inputs { file: file.map(Path::to_owned), overrides })
+    Ok(Inputs { file: file.map(Path::to_owned), overrides })
 }
 
 #[cfg(test)]

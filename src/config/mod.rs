@@ -51,6 +51,18 @@ pub struct Loaded {
 
 /// Reads, merges and checks.
 pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
+    let (raw, source) = merge(inputs)?;
+    let (config, warnings) = checked::check(&raw, &source)?;
+    Ok(Loaded { raw, config, warnings })
+}
+
+/// Reads and merges, and does not look at any other file: for commands that are not the server, and may not be allowed
+/// to see its secrets.
+pub fn load_raw(inputs: Inputs) -> Result<raw::Config, ConfigError> {
+    merge(inputs).map(|(raw, _)| raw)
+}
+
+fn merge(inputs: Inputs) -> Result<(raw::Config, Source), ConfigError> {
     let mut source = Source::default();
     let mut table = toml::Table::new();
     if let Some(path) = inputs.file {
@@ -65,8 +77,7 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
         source.add_override(key, origin);
     }
     let raw: raw::Config = read(table, &source)?;
-    let (config, warnings) = checked::check(&raw, &source)?;
-    Ok(Loaded { raw, config, warnings })
+    Ok((raw, source))
 }
 
 fn read<'de, T: DeserializeOwned, D>(from: D, source: &Source) -> Result<T, ConfigError>

@@ -106,6 +106,9 @@ impl Keeper {
                 let timeout = self.plane.live().config.drain.timeout;
                 self.drain(Order { timeout, stops: true, is_final: true }, name);
             }
+            Signal::Drain if self.draining.as_ref().is_some_and(|draining| draining.leave.is_final) => {
+                tracing::info!(signal = name, "the server is on its way out already");
+            }
             // As coturn has it: until the last allocation is gone, however long that takes.
             Signal::Drain => {
                 self.drain(Order { timeout: None, stops: true, is_final: false }, name);

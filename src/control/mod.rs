@@ -23,6 +23,7 @@ pub mod metrics;
 mod neighbours;
 mod network;
 mod news;
+mod outward;
 pub mod plane;
 pub(crate) mod private_file;
 pub(crate) mod probe;

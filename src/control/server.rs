@@ -2,7 +2,7 @@
 
 use super::accounting;
 use super::acme;
-use super::admin::{Admin, AdminListenError, Doors};
+use super::admin::AdminListenError;
 use super::advert::Advert;
 use super::auth_webhook;
 use super::certs::Watch;
@@ -11,8 +11,9 @@ use super::crew::{Crew, Ears};
 use super::events::EventLog;
 use super::explain::Decisions;
 use super::keeper::Keeper;
-use super::metrics::{Metrics, MetricsListenError, MetricsServer, Sockets};
+use super::metrics::MetricsListenError;
 use super::news::forward_signals;
+use super::outward::Opened;
 use super::plane::{Live, Parts, Plane, Tallies};
 use super::reload::{Load, Reloader};
 use super::revoked::Revoked;
@@ -121,10 +122,8 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let revoked = Revoked::of(&start.config.server.state_dir);
     let authenticator = revoked.authenticator(&start.config);
     let tls = watch.as_ref().map(|watch| watch.store().tls_configs());
-    let doors = Doors::open(&start.config).map_err(ServeError::Admin)?;
-    start.advert.services.extend(doors.services(&start.host));
-    let metrics_sockets = Sockets::open(&start.config.metrics.listen).map_err(ServeError::Metrics)?;
-    start.advert.services.extend(metrics_sockets.services(&start.host));
+    let outward = Opened::of(&start.config)?;
+    start.advert.services.extend(outward.services(&start.host));
     let ears = Ears { events, accounting, asker };
     let crew = Crew::start(&start, &authenticator, sockets, tls, &ears, &news)?;
     drop(ears);
@@ -151,17 +150,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
     let counterparts = Counterparts::start(counterparts, (notes, questions), &plane, &name)
         .map_err(ServeError::system("start the threads of accounting and the auth webhook"))?;
     let counterparts = Arc::new(counterparts);
-    let lost = writer.lost();
-    let (records, questions) = (plane.tallies().accounting.clone(), plane.tallies().auth_webhook.clone());
-    let metrics = Metrics::new(plane.clone())
-        .with(move || lost.families())
-        .with(move || records.families())
-        .with(move || questions.families());
-    let metrics = Arc::new(metrics);
-    let metrics_server = MetricsServer::start(metrics_sockets, metrics.clone())
-        .map_err(ServeError::system("start a thread"))?;
-    let admin = (!doors.is_empty()).then(|| Admin::start(doors, plane.clone(), metrics)).transpose();
-    let admin = admin.map_err(ServeError::system("start the admin server"))?;
+    let outward = outward.start(&plane, writer.lost())?;
     ready(&crew.advert);
     service.ready(&crew.advert);
     // The CA may come as soon as it is asked, so the listeners are open before it is.
@@ -172,7 +161,7 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map_err(ServeError::system("start the ACME client"))?;
     let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme, counterparts.clone());
     let served = Keeper::new(plane, reloader, service).run(&incoming);
-    drop((admin, metrics_server));
+    drop(outward);
     crew.stop();
     // Whoever else had it has gone with the main thread's work.
     if let Some(counterparts) = Arc::into_inner(counterparts) {

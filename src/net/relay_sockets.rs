@@ -79,13 +79,13 @@ impl RelaySockets {
             }
             Err(Failure::System(address, error)) => {
                 self.report_failed(now, address, &error);
-                return Err(OpenError::NoCapacity);
+                return Err(OpenError::NoSocket);
             }
         };
         if let Err(error) = register(socket_id(relay), socket.as_fd()) {
             self.report_failed(now, taken.bind, &error);
             self.ports.abandon(taken);
-            return Err(OpenError::NoCapacity);
+            return Err(OpenError::NoSocket);
         }
         let opened = OpenedRelay { address: taken.external, reservation: taken.reservation };
         let record = RelaySocket {
@@ -352,7 +352,7 @@ mod tests {
             sockets.open(NOW, relay(0, 0, Family::V4), CLIENT, (request, RelayTransport::Udp), |_, _| {
                 Err(io::Error::from_raw_os_error(libc::ENOSPC))
             });
-        assert_eq!(failed, Err(OpenError::NoCapacity));
+        assert_eq!(failed, Err(OpenError::NoSocket));
         assert_eq!(taken(&ports), 0);
         assert!(sockets.at(0).is_none());
     }

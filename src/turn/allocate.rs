@@ -200,6 +200,7 @@ impl Relay {
         let denial = match failure {
             OpenError::FamilyUnsupported => Denial::NoFamily,
             OpenError::NoCapacity => Denial::NoPort,
+            OpenError::NoSocket => Denial::NoSocket,
             OpenError::TokenUnknown => Denial::TokenUnknown,
         };
         let (user, method) = (Some(allocation.user.name()), opening.addressee.header.method);
@@ -320,7 +321,7 @@ impl OpenError {
     const fn refusal(self) -> Refusal {
         match self {
             Self::FamilyUnsupported => Refusal::FamilyUnsupported,
-            Self::NoCapacity | Self::TokenUnknown => Refusal::InsufficientCapacity,
+            Self::NoCapacity | Self::NoSocket | Self::TokenUnknown => Refusal::InsufficientCapacity,
         }
     }
 }

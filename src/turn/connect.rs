@@ -82,7 +82,7 @@ impl Relay {
                 let method = request.addressee.header.method;
                 if let Some(allocation) = self.table.get(id) {
                     let (client, user) = (allocation.client, Some(allocation.user.name()));
-                    let denial = Denial::NoPort;
+                    let denial = Denial::NoSocket;
                     self.counters.deny(denial);
                     out(Output::Event(Event::Refused {
                         client,

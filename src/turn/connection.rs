@@ -9,9 +9,10 @@ use foldhash::fast::FixedState;
 use super::Family;
 use super::answer::{Addressee, Proof, Seal, Sink};
 use super::connection_id::ConnectionId;
+use super::event::Event;
 use super::five_tuple::FiveTuple;
 use super::output::{AllocationId, Output};
-use super::refusal::Refusal;
+use super::refusal::{Denial, Refusal};
 use super::relay::Relay;
 use super::time::{Millis, Now};
 use crate::auth::Key;
@@ -243,7 +244,21 @@ impl Relay {
             match ended.state {
                 State::Connecting { request, .. } => {
                     if let Some(refusal) = refusal {
-                        self.counters.refuse(request.addressee.header.method, refusal);
+                        let method = request.addressee.header.method;
+                        self.counters.refuse(method, refusal);
+                        // Whoever ended it for want of something of ours has told so.
+                        if refusal != Refusal::InsufficientCapacity {
+                            let (client, user) = (allocation.client, Some(allocation.user.name()));
+                            let (denial, peer) = (Denial::Request(refusal), Some(ended.peer));
+                            out(Output::Event(Event::Refused {
+                                client,
+                                user,
+                                method,
+                                denial,
+                                words: None,
+                                peer,
+                            }));
+                        }
                         request.addressee.refuse(refusal, request.proof(), out, |writer| writer);
                     }
                 }

@@ -90,8 +90,10 @@ pub struct OpenedRelay {
 pub enum OpenError {
     /// The host has no relay address of this family.
     FamilyUnsupported,
-    /// No port or no descriptor is left.
+    /// No port is left.
     NoCapacity,
+    /// The system does not give a socket: no descriptor is left, or something else is in the way.
+    NoSocket,
     /// The reservation token is unknown, used, expired, or of a family that the host has no relay address of.
     TokenUnknown,
 }

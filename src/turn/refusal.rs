@@ -137,8 +137,10 @@ pub enum Denial {
     Peer(&'static str),
     /// A limit on the number of allocations.
     Quota(QuotaError),
-    /// No relay port or descriptor is left.
+    /// No relay port is left.
     NoPort,
+    /// The system does not give a socket.
+    NoSocket,
     /// The host has no relay address of this family.
     NoFamily,
     /// The allocation holds as many permissions as it may.
@@ -180,6 +182,7 @@ impl Denial {
             Self::Quota(QuotaError::Address) => "address-quota",
             Self::Quota(QuotaError::Total) => "total-quota",
             Self::NoPort => "no-port",
+            Self::NoSocket => "no-socket",
             Self::NoFamily => "no-family",
             Self::Permissions => "permissions",
             Self::Channels => "channels",
@@ -204,6 +207,7 @@ impl Denial {
             | Self::Peer(_)
             | Self::Quota(_)
             | Self::NoPort
+            | Self::NoSocket
             | Self::NoFamily
             | Self::Permissions
             | Self::Channels

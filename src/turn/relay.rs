@@ -440,6 +440,8 @@ impl Relay {
 
     /// Judges an allocation's permissions, channels and connections by the present policy, and limits it as it says.
     fn rejudge(&mut self, now: Millis, id: AllocationId, out: Sink<'_, '_>) {
+        // What has waited too long has ended for that, whatever is forbidden since.
+        self.end_overdue_connections(now, id, out);
         self.rejudge_connections(id, out);
         let policy = &self.settings.peers;
         let Some(allocation) = self.table.get(id) else { return };

@@ -121,6 +121,11 @@ fn a_server_elsewhere_is_named_by_flag_environment_or_configuration() {
     let file = home.file("t.toml", &format!("[admin]\nlisten = [\"unix:{socket}\"]\n"));
     assert!(said(&home, &["status", "--config", file.to_str().unwrap()]).contains("up for"));
 
+    // Whoever asks need not be allowed to read the server's secrets.
+    let text = format!("[admin]\nlisten = [\"unix:{socket}\"]\n[auth]\nsecret_files = [\"not-ours\"]\n");
+    let file = home.file("secret.toml", &text);
+    assert!(said(&home, &["status", "--config", file.to_str().unwrap()]).contains("up for"));
+
     let refused = |arguments: &[&str]| {
         let (code, said) = run(home.turnbridge(arguments));
         assert!(!said.contains(KEY), "{said}");

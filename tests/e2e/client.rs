@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use turnbridge::wire::{AttributeType, ChannelData, ChannelNumber, Message, Method, Writer, channel_head};
 
-use crate::login::{Login, Verdict, address};
+use crate::login::{Login, Verdict, address, error_code};
 use crate::server::Credential;
 
 /// A client on a socket of its own.
@@ -110,6 +110,24 @@ impl Client {
             }
         }
         Err(401)
+    }
+
+    /// Sends one request as it stands, whatever is answered; the code of the error.
+    pub(crate) fn once(&mut self, method: Method, attributes: impl Fn(Writer<'_>) -> Writer<'_>) -> u16 {
+        let request = self.login.request(method, attributes);
+        let answer = self.exchange(&request);
+        error_code(&Message::parse(&answer).unwrap())
+    }
+
+    /// Sends a request and does not wait for anything.
+    pub(crate) fn fire(&mut self, method: Method) {
+        let request = self.login.request(method, |writer| writer);
+        self.socket.send(&request).unwrap();
+    }
+
+    /// Somebody else on the same socket.
+    pub(crate) fn taken_over_by(self, credential: Credential) -> Self {
+        Self { login: Login::new(credential), ..self }
     }
 
     /// Sends a request until its answer comes.

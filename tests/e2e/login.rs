@@ -79,6 +79,11 @@ impl Login {
         Verdict::Challenged
     }
 
+    /// Takes a challenge for one that the server has never made.
+    pub(crate) fn adopt(&mut self, realm: &str, nonce: &[u8]) {
+        (self.realm, self.nonce) = (Some(realm.to_owned()), nonce.to_vec());
+    }
+
     pub(crate) fn header(&mut self, class: Class, method: Method) -> Header {
         self.transactions += 1;
         let mut transaction = [0; 12];
@@ -115,7 +120,7 @@ pub(crate) fn address(answer: &[u8], kind: AttributeType) -> Option<SocketAddr> 
     message.get(kind).and_then(|value| decode_xor_address(value, message.header()))
 }
 
-fn error_code(message: &Message<'_>) -> u16 {
+pub(crate) fn error_code(message: &Message<'_>) -> u16 {
     let Some([_, _, class, number, ..]) = message.get(AttributeType::ERROR_CODE) else {
         panic!("an error without its code")
     };

@@ -39,6 +39,7 @@ mod browser;
 mod certificates;
 mod drain;
 mod exit_codes;
+mod explain;
 mod fallback;
 mod first_minute;
 mod healthcheck;

@@ -211,7 +211,7 @@ fn one_address_over_udp_and_tcp_is_two_clients() {
 
 #[test]
 fn a_stopping_server_says_good_bye_to_its_connections() {
-    let mut site = Site::start("good-bye", "");
+    let mut site = Site::start("good-bye", "[drain]\ntimeout = \"0s\"\n");
     let mut clients = WAYS.map(|way| site.client(way));
     for client in &mut clients {
         client.allocate().unwrap();

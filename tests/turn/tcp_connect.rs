@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use turnbridge::turn::{ConnectError, ConnectionId, Denial, Transport};
+use turnbridge::turn::{ConnectError, ConnectionId, Denial, Refusal, Transport};
 use turnbridge::wire::{AttributeType, Class, Method};
 
 use crate::rig::*;
@@ -158,7 +158,7 @@ fn a_peer_that_cannot_be_reached_is_447() {
         let answer = Answer::parse(&outs.to_client()[0].1);
         assert_eq!(answer.code(), code);
         assert_eq!(answer.proof(&alice.key()), Some(alice.scheme.answered_with()));
-        assert_eq!(outs.denial(), (code == 508).then_some(Denial::NoPort));
+        assert_eq!(outs.denial(), (code == 508).then_some(Denial::NoSocket));
         assert_eq!(rig.relay.connections(), 0);
     }
     rig.connect(&mut alice, addr(PEER));
@@ -171,7 +171,10 @@ fn a_peer_that_does_not_answer_in_30_seconds_is_447() {
     let connection = rig.ask_to_connect(&mut alice, addr(PEER));
     assert!(rig.advance(Duration::from_millis(29_999)).0.is_empty());
     let outs = rig.advance(Duration::from_millis(1)).clone();
-    let [Out::ClosePeer(closed), Out::ToClient { client, bytes }] = &outs.0[..] else { panic!("{outs:?}") };
+    let [Out::ClosePeer(closed), Out::Noted(denial), Out::ToClient { client, bytes }] = &outs.0[..] else {
+        panic!("{outs:?}")
+    };
+    assert_eq!(*denial, Denial::Request(Refusal::ConnectionFailed));
     assert_eq!((*closed, *client, Answer::parse(bytes).code()), (connection, alice.tuple(), 447));
     assert_eq!(rig.connected(connection).0, [Out::ClosePeer(connection)]);
     assert!(rig.not_connected(connection, ConnectError::Failed).0.is_empty());

@@ -34,7 +34,7 @@ pub(super) fn find(
         return read(named).map(|target| vec![target]);
     }
     let flags = state_dir.map(settings::state_dir);
-    let config = settings::load_with(config, flags.into_iter().collect())?.config;
+    let config = settings::load_raw_with(config, flags.into_iter().collect())?;
     let mut found: Vec<PathBuf> = Vec::new();
     for address in &config.admin.listen {
         match address {

@@ -138,6 +138,7 @@ pub(in crate::control) fn kind(denial: Denial) -> Denial {
         | Denial::Peer(_)
         | Denial::Quota(_)
         | Denial::NoPort
+        | Denial::NoSocket
         | Denial::NoFamily
         | Denial::Permissions
         | Denial::Channels

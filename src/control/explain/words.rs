@@ -104,7 +104,8 @@ impl fmt::Display for Cause {
             Denial::Quota(QuotaError::Total) => {
                 f.write_str("the server holds as many allocations as limits.allocations says")
             }
-            Denial::NoPort => f.write_str("port pool empty, or no file descriptor left"),
+            Denial::NoPort => f.write_str("port pool empty: every relay port is taken"),
+            Denial::NoSocket => f.write_str("the system gives no socket; the log says why"),
             Denial::NoFamily => f.write_str("the server has no relay address of the wanted family"),
             Denial::Permissions => {
                 f.write_str("the allocation holds as many as limits.permissions_per_allocation says")
@@ -233,6 +234,7 @@ const fn code(denial: Denial) -> Option<u16> {
         Denial::Draining
         | Denial::Quota(QuotaError::Total)
         | Denial::NoPort
+        | Denial::NoSocket
         | Denial::Permissions
         | Denial::Channels
         | Denial::Connections
@@ -266,7 +268,8 @@ fn hint(denial: Denial) -> Option<&'static str> {
             "this server itself is never a peer, except for its relay ports"
         }
         Denial::Quota(_) => "raise the limit, or find out who holds the others with `turnbridge sessions`",
-        Denial::NoPort => "widen relay.ports, raise LimitNOFILE, or add a relay address",
+        Denial::NoPort => "widen relay.ports, or add a relay address",
+        Denial::NoSocket => "mostly the limit of open files: LimitNOFILE, or ulimit -n",
         Denial::NoFamily => "give the host an address of this family, or list it in relay.addresses",
         Denial::OldChannel => "turn.channel_numbers = \"rfc5766\" admits them",
         Denial::Silenced => {

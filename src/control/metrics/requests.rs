@@ -98,12 +98,13 @@ const LOGINS: [Denial; 9] = [
     Denial::Verdict,
 ];
 /// The same for all other requests.
-const OTHERS: [Denial; 12] = [
+const OTHERS: [Denial; 13] = [
     Denial::Peer(""),
     Denial::Quota(QuotaError::User),
     Denial::Quota(QuotaError::Address),
     Denial::Quota(QuotaError::Total),
     Denial::NoPort,
+    Denial::NoSocket,
     Denial::NoFamily,
     Denial::Permissions,
     Denial::Channels,
