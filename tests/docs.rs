@@ -261,3 +261,22 @@ fn with_secrets_in(file: &Path, text: &str) -> String {
     };
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
+
+/// What the guide says that `explain` says. `…` stands for what varies.
+#[test]
+fn explain_says_what_the_guide_has_it_say() {
+    let sources = ["src/control/explain/words.rs", "src/control/events/tls.rs"];
+    let words: String = sources.iter().map(|path| fs::read_to_string(root().join(path)).unwrap()).collect();
+    // Texts that go over several lines.
+    let words = words.split("\\\n").map(str::trim_start).collect::<String>();
+    let guide = Document::read("docs/when-a-user-cannot-connect.md".into());
+    let table = guide.text.lines().skip_while(|line| !line.starts_with("| `explain` says"));
+    let rows: Vec<_> = table.take_while(|line| line.starts_with('|')).skip(2).collect();
+    assert!(rows.len() > 20, "{} rows", rows.len());
+    for row in rows.iter().filter(|row| !row.starts_with("| the same")) {
+        let said = row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2);
+        for part in said.flat_map(|text| text.split('…')).map(str::trim) {
+            assert!(words.contains(part), "explain does not say: {part}");
+        }
+    }
+}
