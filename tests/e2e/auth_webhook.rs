@@ -262,7 +262,7 @@ fn the_answerer_of_the_documentation_works() {
     let home = Home::new("auth-example");
     let mut command = home.command("python3");
     let example = include_str!("../../docs/examples/auth_answerer.py");
-    command.arg(home.file("answerer.py", example)).args(["0", HOOK_SECRET]);
+    command.arg(home.file("answerer.py", example)).arg("0").env("WEBHOOK_SECRET", HOOK_SECRET);
     let answerer = Process::start(command);
     let port = answerer.out.wait_for("port", |line| Some(line.rsplit_once("port ")?.1.to_owned()));
     let mut server = start(&home, &format!("http://127.0.0.1:{port}/"), "");

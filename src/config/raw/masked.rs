@@ -162,17 +162,17 @@ mod tests {
 
     /// The paths of all that is shown with a mask in it; those of a list's items are the list's.
     fn shown_masked(key: &str, value: &toml::Value, found: &mut Vec<String>) {
-        match value {
-            toml::Value::Table(table) => table.iter().for_each(|(name, value)| {
+        if let Some(table) = value.as_table() {
+            for (name, value) in table {
                 shown_masked(format!("{key}.{name}").trim_start_matches('.'), value, found);
-            }),
-            toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
-                list.iter().enumerate().for_each(|(at, value)| {
-                    shown_masked(&format!("{key}[{at}]"), value, found);
-                });
             }
-            other if other.to_string().contains("***") => found.push(key.to_owned()),
-            _ => {}
+        } else if let Some(sections) = value.as_array().filter(|list| list.iter().any(toml::Value::is_table))
+        {
+            for (at, section) in sections.iter().enumerate() {
+                shown_masked(&format!("{key}[{at}]"), section, found);
+            }
+        } else if value.to_string().contains("***") {
+            found.push(key.to_owned());
         }
     }
 
