@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Loaded},
     control::{
         acme,
-        advert::Advert,
+        advert::{Advert, advice_on_relays},
         certs::Watch,
         credentials,
         first_minute::first_minute,
@@ -92,6 +92,9 @@ fn serve(loaded: Loaded, load: Load, is_first_try: bool, style: Style) -> Result
             ports = %config.relay.ports,
             "serving"
         );
+        if let Some(detail) = advice_on_relays(advert) {
+            tracing::warn!(detail, "relay addresses need attention");
+        }
         // Whoever has written a configuration makes credentials with `turnbridge credential`; the log of a service
         // is no place for one.
         if let Some(own) = own_secret.filter(|_| is_first_try) {
