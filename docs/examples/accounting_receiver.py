@@ -1,6 +1,6 @@
 """Receives Turnbridge's accounting records and says who used how much. Needs nothing but Python.
 
-    python3 accounting_receiver.py PORT SECRET
+    WEBHOOK_SECRET=... python3 accounting_receiver.py PORT
 
 Put a web server with TLS in front of it, or run it on the same host: http:// is accepted for 127.0.0.1 only.
 """
@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import sys
 import time
 
@@ -66,7 +67,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    Receiver.key = key_of(sys.argv[2])
+    Receiver.key = key_of(os.environ["WEBHOOK_SECRET"])
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Receiver)
     print(f"listening on port {server.server_port}", flush=True)
     server.serve_forever()

@@ -1,6 +1,6 @@
 """Answers Turnbridge's questions about users. Needs nothing but Python.
 
-    python3 auth_answerer.py PORT SECRET
+    WEBHOOK_SECRET=... python3 auth_answerer.py PORT
 
 Put a web server with TLS in front of it, or run it on the same host: http:// is accepted for 127.0.0.1 only.
 """
@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import sys
 import time
 
@@ -65,7 +66,7 @@ class Answerer(http.server.BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    Answerer.key = key_of(sys.argv[2])
+    Answerer.key = key_of(os.environ["WEBHOOK_SECRET"])
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answerer)
     print(f"listening on port {server.server_port}", flush=True)
     server.serve_forever()

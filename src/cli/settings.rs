@@ -22,7 +22,7 @@ pub(super) struct SettingArgs {
     /// or auto; can be repeated [e.g. ":3478", "tls::5349", "udp:192.0.2.1:3478"]
     #[arg(long, value_name = "[TRANSPORT:]ADDRESS")]
     listen: Vec<ListenFlag>,
-    /// Set any key of the configuration, like turn.channel_numbers=rfc5766; can be repeated
+    /// Set any key of the configuration that is no secret, like turn.channel_numbers=rfc5766; can be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Keep the server's own secret in this directory

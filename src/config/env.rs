@@ -3,7 +3,7 @@
 use super::{
     error::{ConfigError, Place, Problem},
     nearest::nearest,
-    raw, secret_file,
+    private, raw, secret_file,
 };
 use std::{ffi::OsString, path::Path};
 use toml::{Table, Value};
@@ -54,18 +54,37 @@ pub fn set(assignment: &str) -> Result<Override, ConfigError> {
     let fail = |message: String| ConfigError { problems: vec![problem("--set", &message)] };
     let (key, text) = assignment
         .split_once('=')
-        .ok_or_else(|| fail(format!("\"{assignment}\" is not KEY=VALUE, like limits.max_lifetime=30m")))?;
+        // What was written is not repeated: a secret may be in it.
+        .ok_or_else(|| fail("expected KEY=VALUE, like limits.max_lifetime=30m".to_owned()))?;
     let known = known_keys();
     let Some((_, kind)) = known.iter().find(|(name, _)| name == key) else {
         let hint = nearest(key, known.iter().map(|(name, _)| name.as_str()));
         let hint = hint.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         return Err(fail(format!("{key} is not a known key{hint}")));
     };
+    if private::is_secret(key) {
+        return Err(fail(beside_the_command_line(key)));
+    }
     let value = match kind {
         Kind::One => Value::String(text.to_owned()),
         Kind::List => list(text, ',').map_err(fail)?,
     };
     Ok(Override { key: key.to_owned(), value, origin: format!("--set {key}") })
+}
+
+/// Where a secret is kept better than among the arguments of a process.
+fn beside_the_command_line(key: &str) -> String {
+    let variable = variable_of(key);
+    let file = match key {
+        "auth.secrets" => "auth.secret_files in the configuration".to_owned(),
+        "admin.key" => "key_file of an [[admin.key]] in the configuration".to_owned(),
+        key if key.ends_with(".secret") => format!("{key}_file"),
+        _ => "the configuration file".to_owned(),
+    };
+    format!(
+        "{key} holds secrets, and every user of this host can read a command line; use the environment variable \
+         {variable}, or {variable}__FILE with the path of a file, or {file}"
+    )
 }
 
 /// Writes `value` at `key` of `table`, whatever was there.
@@ -217,6 +236,33 @@ mod tests {
                 Ok(vec![(key.to_owned(), expected.to_owned())]),
                 "{variable}"
             );
+        }
+    }
+
+    #[test]
+    fn no_secret_is_taken_from_the_command_line() {
+        let message = |assignment: &str| set(assignment).unwrap_err().to_string();
+        assert_eq!(
+            message("auth.webhook.secret=hidden"),
+            "--set: auth.webhook.secret holds secrets, and every user of this host can read a command line; use the \
+             environment variable TURNBRIDGE_AUTH__WEBHOOK__SECRET, or TURNBRIDGE_AUTH__WEBHOOK__SECRET__FILE with the \
+             path of a file, or auth.webhook.secret_file"
+        );
+        for (assignment, expected) in [
+            ("auth.secrets=hidden", "or auth.secret_files in the configuration"),
+            ("auth.user=[{ name = \"bob\", password = \"hidden\" }]", "or the configuration file"),
+            ("admin.key=[{ name = \"app\", key = \"hidden\" }]", "or key_file of an [[admin.key]]"),
+            ("accounting.webhook.secret=hidden", "or accounting.webhook.secret_file"),
+            ("tls.acme.eab_hmac_key=hidden", "TURNBRIDGE_TLS__ACME__EAB_HMAC_KEY__FILE with"),
+            ("auth.secrets: hidden", "--set: expected KEY=VALUE"),
+        ] {
+            let message = message(assignment);
+            assert!(message.contains(expected) && !message.contains("hidden"), "{assignment}: {message}");
+        }
+        for assignment in
+            ["auth.secret_files=/run/secret", "auth.webhook.secret_file=/run/secret", "auth.max_ttl=1h"]
+        {
+            assert!(set(assignment).is_ok(), "{assignment}");
         }
     }
 

@@ -14,6 +14,7 @@ pub mod error;
 pub mod ice_url;
 mod masked_line;
 mod nearest;
+mod private;
 pub mod raw;
 pub(crate) mod secret_file;
 mod source;

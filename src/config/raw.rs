@@ -12,6 +12,7 @@ mod acme;
 mod admin;
 mod auth_webhook;
 mod drain;
+mod masked;
 mod metrics;
 
 pub use accounting::{Accounting, AccountingWebhook, Otlp};
@@ -19,6 +20,8 @@ pub use acme::Acme;
 pub use admin::{Admin, AdminKey};
 pub use auth_webhook::AuthWebhook;
 pub use drain::Drain;
+pub(crate) use masked::Masked;
+pub use masked::{MaskedSecret, MaskedUrl};
 pub use metrics::Metrics;
 
 use super::{
@@ -31,7 +34,6 @@ use super::{
     text::{many, maybe, one, switch},
     units::{BitsPerSecond, Bytes, Count, CountOrNone, Limit, PerSecond, Seconds},
 };
-use crate::auth::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -248,23 +250,6 @@ pub struct Log {
     pub level: LogLevel,
     #[serde(with = "one")]
     pub format: LogFormat,
-}
-
-/// A secret that is read as text and written as a mask.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MaskedSecret(pub Secret);
-
-impl<'de> Deserialize<'de> for MaskedSecret {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from).map(|text| Self(Secret::new(text)))
-    }
-}
-
-impl Serialize for MaskedSecret {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        // Nothing hides nothing, and must not be read back as a secret.
-        if self.0.expose().is_empty() { to.serialize_str("") } else { to.collect_str(&self.0) }
-    }
 }
 
 // All defaults are here, and nowhere else.

@@ -4,6 +4,7 @@ use super::{
     error::{ConfigError, Place},
     masked_line,
     nearest::nearest,
+    private,
 };
 use std::{ops::Range, path::PathBuf};
 use toml::de::{DeTable, DeValue};
@@ -123,9 +124,12 @@ fn in_our_words(key: &str, message: &str) -> String {
         return format!("the key `{missing}` is missing");
     }
     // "invalid type: string "the secret", expected a sequence" must not tell the secret.
-    let private = key.starts_with("auth.secrets") || key.starts_with("auth.user") || key == "auth";
     match message.rsplit_once(", expected ") {
-        Some((_, expected)) if private && message.starts_with("invalid") => {
+        // What stands for a whole section may be what belongs somewhere in it.
+        Some((_, expected))
+            if message.starts_with("invalid")
+                && (private::may_be_secret(key) || expected.starts_with("struct ")) =>
+        {
             format!("expected {}", plain(expected))
         }
         Some((found, expected)) => format!("{}, expected {}", plain(found), plain(expected)),

@@ -256,6 +256,45 @@ fn no_error_shows_a_secret() {
         ),
         ("admin key over lines", "[[admin.key]]\nkey = [\n  \"hidden\",\n]\n", "admin.key[0].key"),
         ("number", "[auth]\nsecrets = [4815162342]\n", "auth.secrets[0]: expected a string"),
+        (
+            "number of a webhook",
+            "[accounting.webhook]\nsecret = 4815162342\n",
+            "accounting.webhook.secret: expected a string",
+        ),
+        (
+            "number of the auth webhook",
+            "[auth.webhook]\nsecret = 4815162342\n",
+            "auth.webhook.secret: expected a string",
+        ),
+        ("misspelt in a webhook", "[accounting.webhook]\nsecert = \"hidden\"\n", "did you mean `secret`?"),
+        (
+            "url as list",
+            "[accounting.webhook]\nurl = [\"https://a/hidden\"]\n",
+            "accounting.webhook.url: expected",
+        ),
+        (
+            "endpoint as number",
+            "[accounting.otlp]\nendpoint = 4815162342\n",
+            "accounting.otlp.endpoint: expected",
+        ),
+        ("webhook as text", "[auth]\nwebhook = \"hidden\"\n", "auth.webhook: expected the section"),
+        ("accounting as text", "accounting = \"hidden\"\n", "accounting: expected the section"),
+        (
+            "accounting webhook as text",
+            "[accounting]\nwebhook = \"https://a/hidden\"\n",
+            "accounting.webhook: expected the section",
+        ),
+        (
+            "admin key as number",
+            "[[admin.key]]\nname = \"app\"\nkey = 4815162342\nscopes = []\n",
+            "admin.key[0].key: expected a string",
+        ),
+        ("admin keys as text", "[admin]\nkey = [\"hidden\"]\n", "admin.key[0]: expected the section"),
+        (
+            "admin keys over lines",
+            "[admin]\nkey = [\n  \"hidden\",\n]\n",
+            "admin.key[0]: expected the section",
+        ),
     ];
     for (name, text, expected) in cases {
         let message = error_of("secret", text);
@@ -700,7 +739,10 @@ fn acme_needs_a_name_and_agreement_and_has_defaults_for_the_rest() {
 
 #[test]
 fn acme_can_be_set_from_the_environment() {
-    let set = |key: &str, value: &str| env::set(&format!("tls.acme.{key}={value}")).unwrap();
+    let set = |key: &str, value: &str| {
+        let variable = format!("TURNBRIDGE_TLS__ACME__{}", key.to_uppercase());
+        env::overrides([(variable.into(), value.into())]).unwrap().remove(0)
+    };
     let listener = toml::Table::from_iter([("transport".to_owned(), "tls".into())]);
     let listener = Override {
         key: "listener".to_owned(),
@@ -825,8 +867,9 @@ fn secrets_of_webhooks_are_masked_and_come_from_files() {
     assert_eq!(accounting.webhook.unwrap().to.secret, Some(Secret::new("a secret in a file")));
     let otlp = accounting.otlp.unwrap().url;
     assert_eq!(otlp.uri().to_string(), "http://127.0.0.1:4318/v1/traces");
-    let inline = env::set("accounting.webhook.secret=hidden in the environment").unwrap();
-    let loaded = load(Inputs { file: None, overrides: vec![inline] }).unwrap();
+    let variable = ("TURNBRIDGE_ACCOUNTING__WEBHOOK__SECRET".into(), "hidden in the environment".into());
+    let overrides = env::overrides([variable]).unwrap();
+    let loaded = load(Inputs { file: None, overrides }).unwrap();
     let shown = toml::to_string(&loaded.raw).unwrap();
     assert!(shown.contains("secret = \"***\"") && !shown.contains("hidden"), "{shown}");
 }

@@ -22,24 +22,28 @@ impl fmt::Display for Change {
     }
 }
 
-/// All keys whose values differ, in the order of their names. Secrets are masked, so that of one that differs only the
-/// section can be told.
+/// All keys whose values differ, in the order of their names. Of what is masked only that it differs can be told.
 pub(super) fn between(old: &raw::Config, new: &raw::Config) -> Vec<Change> {
     let [old_table, new_table] = [old, new].map(|config| toml::Table::try_from(config).unwrap_or_default());
     let mut changes = Vec::new();
     compare("", Some(&old_table.into()), Some(&new_table.into()), &mut changes);
-    let masked = |section: &str, differs: bool| {
-        let is_told = changes.iter().any(|change| change.key.starts_with(section));
-        (differs && !is_told).then(|| Change {
-            key: section.to_owned(),
-            old: Some("***".to_owned()),
-            new: Some("*** (another secret)".to_owned()),
-        })
-    };
-    let secrets = [masked("auth", old.auth != new.auth), masked("admin.key", old.admin.key != new.admin.key)];
-    changes.extend(secrets.into_iter().flatten());
+    let behind_masks = other_masked(old, new);
+    // What also looks different (a longer list, another host) has been told.
+    changes.extend(
+        behind_masks.filter(|change| !changes.iter().any(|told| told.key == change.key)).collect::<Vec<_>>(),
+    );
     changes.sort_by(|one, other| one.key.cmp(&other.key));
     changes
+}
+
+/// Masked values that are there in both and not the same.
+fn other_masked<'a>(old: &'a raw::Config, new: &'a raw::Config) -> impl Iterator<Item = Change> + 'a {
+    let was: Vec<raw::Masked<'_>> = old.masked();
+    new.masked().into_iter().filter_map(move |is| {
+        let was = was.iter().find(|was| was.key == is.key && !was.is_same(&is))?;
+        let (old, new) = (was.shown(), format!("{} ({})", is.shown(), is.what_is_masked()));
+        Some(Change { key: is.key, old: Some(old), new: Some(new) })
+    })
 }
 
 /// Goes down to where the values are: tables and lists of tables by their parts, the rest as a whole.
@@ -110,8 +114,43 @@ mod tests {
     }
 
     #[test]
-    fn of_a_secret_only_the_section_is_told() {
-        let told = told("auth.secrets = [\"north-north\"]", "auth.secrets = [\"south-south\"]");
-        assert_eq!(told, ["auth: *** -> *** (another secret)"]);
+    fn of_what_is_masked_it_is_told_which_one_differs() {
+        let text = |secret: &str| {
+            let hook = format!("url = \"https://a.example/{secret}\"\nsecret = \"{secret}\"");
+            format!(
+                "[auth]\nsecrets = [\"{secret}\"]\n[auth.webhook]\n{hook}\n[accounting.webhook]\n{hook}\n\
+                 [[auth.user]]\nname = \"bob\"\npassword = \"{secret}\"\n\
+                 [[admin.key]]\nname = \"app\"\nkey = \"{secret}\"\nscopes = []\n"
+            )
+        };
+        let expected = [
+            "accounting.webhook.secret: *** -> *** (another secret)",
+            "accounting.webhook.url: \"https://a.example/***\" -> \"https://a.example/***\" (another path)",
+            "admin.key[0].key: *** -> *** (another secret)",
+            "auth.secrets: *** -> *** (another secret)",
+            "auth.user[0].password: *** -> *** (another secret)",
+            "auth.webhook.secret: *** -> *** (another secret)",
+            "auth.webhook.url: \"https://a.example/***\" -> \"https://a.example/***\" (another path)",
+        ];
+        assert_eq!(told(&text("north"), &text("south")), expected);
+        assert_eq!(told(&text("north"), &text("north")), [""; 0]);
+    }
+
+    #[test]
+    fn another_change_in_the_section_hides_no_secret_and_none_is_told_twice() {
+        let told_of = |new: &str| told("auth.secrets = [\"north\"]", new);
+        assert_eq!(
+            told_of("auth.max_ttl = \"1h\"\nauth.secrets = [\"south\"]"),
+            ["auth.max_ttl: \"unlimited\" -> \"1h\"", "auth.secrets: *** -> *** (another secret)"]
+        );
+        assert_eq!(
+            told_of("auth.secrets = [\"north\", \"south\"]"),
+            ["auth.secrets: [\"***\"] -> [\"***\", \"***\"]"]
+        );
+        let hosts = ["a", "b"].map(|host| format!("auth.webhook.url = \"https://{host}.example/hidden\""));
+        assert_eq!(
+            told(&hosts[0], &hosts[1]),
+            ["auth.webhook.url: \"https://a.example/***\" -> \"https://b.example/***\""]
+        );
     }
 }

@@ -266,7 +266,7 @@ fn the_receiver_of_the_documentation_works_and_refuses_what_is_forged() {
     }
     for (secret, expected) in [(HOOK_SECRET, true), ("another secret", false)] {
         let mut command = home.command("python3");
-        command.arg(home.file("receiver.py", example)).args(["0", secret]);
+        command.arg(home.file("receiver.py", example)).arg("0").env("WEBHOOK_SECRET", secret);
         let receiver = Process::start(command);
         let port = receiver.out.wait_for("port", |line| Some(line.rsplit_once("port ")?.1.to_owned()));
         let mut server = start(&home, &format!("http://127.0.0.1:{port}/"), "flush = \"0s\"");

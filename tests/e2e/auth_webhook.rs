@@ -189,6 +189,25 @@ fn a_webhook_that_is_dead_is_left_alone_and_costs_clients_no_time() {
 }
 
 #[test]
+fn strangers_with_made_up_names_do_not_keep_the_webhook_from_being_asked() {
+    let home = Home::new("auth-strangers");
+    let web = WebServer::plain(|request| match request.json()["user_id"].as_str() {
+        Some("dave") => Reply::json(&json!({"allow": true, "password": PASSWORD})),
+        _ => Reply::status(404),
+    });
+    let mut server = start(&home, &format!("http://{}/", web.address), "when_down = \"local\"");
+    for stranger in 0..8 {
+        let stranger = minted(&server, &format!("nobody-{stranger}"));
+        assert_eq!(allocate(stranger), Err(401), "what holds while it is down does not hold");
+    }
+    assert_eq!(allocate(dave(&server)), Ok(()));
+    assert_eq!(web.requests().len(), 9);
+    assert_eq!(server.stop().code(), Some(0));
+    let told = server.logged("the auth webhook rejects a question; its user is refused");
+    assert_eq!((told.len(), &told[0]["status"]), (1, &json!("404 Not Found")));
+}
+
+#[test]
 fn clients_of_one_user_wait_for_one_answer_and_others_for_none() {
     let home = Home::new("auth-slow");
     let web = WebServer::plain(|request: &Request| {
@@ -262,7 +281,7 @@ fn the_answerer_of_the_documentation_works() {
     let home = Home::new("auth-example");
     let mut command = home.command("python3");
     let example = include_str!("../../docs/examples/auth_answerer.py");
-    command.arg(home.file("answerer.py", example)).args(["0", HOOK_SECRET]);
+    command.arg(home.file("answerer.py", example)).arg("0").env("WEBHOOK_SECRET", HOOK_SECRET);
     let answerer = Process::start(command);
     let port = answerer.out.wait_for("port", |line| Some(line.rsplit_once("port ")?.1.to_owned()));
     let mut server = start(&home, &format!("http://127.0.0.1:{port}/"), "");

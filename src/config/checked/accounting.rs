@@ -68,7 +68,7 @@ fn check_webhook(raw: &raw::AccountingWebhook, findings: &mut Findings<'_>) -> O
     let to = webhook::check(
         &Written {
             key: "accounting.webhook",
-            url: &raw.url,
+            url: &raw.url.0,
             secret: &raw.secret,
             secret_file: &raw.secret_file,
             ca_file: &raw.ca_file,
@@ -76,7 +76,7 @@ fn check_webhook(raw: &raw::AccountingWebhook, findings: &mut Findings<'_>) -> O
         },
         findings,
     );
-    if raw.url.is_empty() && *raw != raw::AccountingWebhook::default() {
+    if raw.url.0.is_empty() && *raw != raw::AccountingWebhook::default() {
         findings.warning("accounting.webhook.url is empty, so no records are sent");
     }
     let batches = check_batches(raw, findings);
@@ -87,7 +87,7 @@ fn check_otlp(raw: &raw::Otlp, findings: &mut Findings<'_>) -> Option<Webhook> {
     // Where OTLP over HTTP has spans go to, behind what operators call its endpoint.
     const PATH: &str = "/v1/traces";
     const KEY: &str = "accounting.otlp.endpoint";
-    if raw.endpoint.is_empty() {
+    if raw.endpoint.0.is_empty() {
         return None;
     }
     if cfg!(not(feature = "otlp")) {
@@ -96,7 +96,7 @@ fn check_otlp(raw: &raw::Otlp, findings: &mut Findings<'_>) -> Option<Webhook> {
     }
     let timeout = webhook::check_timeout(raw.timeout, "accounting.otlp", findings);
     let ca_file = webhook::optional(&raw.ca_file, "accounting.otlp.ca_file", findings);
-    let joined = webhook::check_url(&raw.endpoint, KEY, findings)?.join(PATH);
+    let joined = webhook::check_url(&raw.endpoint.0, KEY, findings)?.join(PATH);
     let url = joined.map_err(|Invalid(message)| findings.problem(KEY, message)).ok()?;
     Some(Webhook { url, secret: None, ca_file, timeout })
 }

@@ -42,7 +42,7 @@ pub(super) fn check(
     let to = webhook::check(
         &Written {
             key: "auth.webhook",
-            url: &raw.url,
+            url: &raw.url.0,
             secret: &raw.secret,
             secret_file: &raw.secret_file,
             ca_file: &raw.ca_file,
@@ -50,7 +50,7 @@ pub(super) fn check(
         },
         findings,
     );
-    if raw.url.is_empty() {
+    if raw.url.0.is_empty() {
         if *raw != raw::AuthWebhook::default() {
             findings.warning("auth.webhook.url is empty, so nobody is asked about users");
         }

@@ -1,6 +1,6 @@
 //! `[accounting]`, as written.
 
-use super::MaskedSecret;
+use super::{MaskedSecret, MaskedUrl};
 use crate::{
     auth::Secret,
     config::{
@@ -28,7 +28,7 @@ pub struct Accounting {
 #[serde(default, deny_unknown_fields)]
 pub struct AccountingWebhook {
     /// Empty: none. So it is with the next three.
-    pub url: String,
+    pub url: MaskedUrl,
     pub secret: MaskedSecret,
     pub secret_file: PathBuf,
     pub ca_file: PathBuf,
@@ -47,7 +47,7 @@ pub struct AccountingWebhook {
 #[serde(default, deny_unknown_fields)]
 pub struct Otlp {
     /// Empty: none. So it is with the next.
-    pub endpoint: String,
+    pub endpoint: MaskedUrl,
     pub ca_file: PathBuf,
     #[serde(with = "one")]
     pub timeout: Seconds,
@@ -55,7 +55,7 @@ pub struct Otlp {
 
 impl Default for Otlp {
     fn default() -> Self {
-        Self { endpoint: String::new(), ca_file: PathBuf::new(), timeout: Seconds(10) }
+        Self { endpoint: MaskedUrl::default(), ca_file: PathBuf::new(), timeout: Seconds(10) }
     }
 }
 
@@ -73,7 +73,7 @@ impl Default for Accounting {
 impl Default for AccountingWebhook {
     fn default() -> Self {
         Self {
-            url: String::new(),
+            url: MaskedUrl::default(),
             secret: MaskedSecret(Secret::new("")),
             secret_file: PathBuf::new(),
             ca_file: PathBuf::new(),

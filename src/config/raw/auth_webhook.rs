@@ -1,6 +1,6 @@
 //! `[auth.webhook]`, as written.
 
-use super::MaskedSecret;
+use super::{MaskedSecret, MaskedUrl};
 use crate::{
     auth::Secret,
     config::{
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 #[serde(default, deny_unknown_fields)]
 pub struct AuthWebhook {
     /// Empty: none. So it is with the next three.
-    pub url: String,
+    pub url: MaskedUrl,
     pub secret: MaskedSecret,
     pub secret_file: PathBuf,
     pub ca_file: PathBuf,
@@ -38,7 +38,7 @@ pub struct AuthWebhook {
 impl Default for AuthWebhook {
     fn default() -> Self {
         Self {
-            url: String::new(),
+            url: MaskedUrl::default(),
             secret: MaskedSecret(Secret::new("")),
             secret_file: PathBuf::new(),
             ca_file: PathBuf::new(),

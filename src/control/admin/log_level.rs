@@ -23,7 +23,7 @@ pub(super) async fn show() -> Result<Response, Problem> {
     logging::level().map(answer).ok_or_else(no_log)
 }
 
-/// Changes it until the next reload or start.
+/// Changes it until the next start, or until a reload that finds another `log.level` than the last one did.
 pub(super) async fn change(
     Extension(caller): Extension<Caller>,
     Input(wish): Input<Wish>,

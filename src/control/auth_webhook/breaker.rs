@@ -1,4 +1,4 @@
-//! Leaves a webhook alone that does not answer, so that it costs neither its own recovery nor our clients' time.
+//! Leaves a webhook alone that is down, so that it costs neither its own recovery nor our clients' time.
 
 use std::time::{Duration, Instant};
 

@@ -1,26 +1,26 @@
 //! Where questions meet answers: remembered ones, those under way, and those of the web server.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use http::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use super::answer::Decision;
 use super::breaker::Breaker;
 use super::cache::Cache;
+use super::counterpart::Counterpart;
+use super::failure::Failure;
+use super::outbox::{Delivery, Outbox};
 use super::question::{Question, Subject};
 use super::tally::Tally;
-use crate::config::checked::AuthWebhook;
 use crate::config::choice::WhenDown;
-use crate::control::accounting::random_uuid;
-use crate::control::https::HttpsClient;
 use crate::control::plane::Plane;
 use crate::control::utc::unix_now;
-use crate::control::webhook_signature::{Signer, headers};
+use crate::net::worker::Busy;
 use crate::turn::{Grant, Verdict};
 
 /// A word to the thread.
@@ -28,14 +28,6 @@ use crate::turn::{Grant, Verdict};
 pub(super) enum Word {
     /// Ask this one from now on.
     Ask(Box<Option<Counterpart>>),
-}
-
-/// The web server that is asked, as configured.
-#[derive(Clone)]
-pub struct Counterpart {
-    client: HttpsClient,
-    signer: Option<Signer>,
-    settings: Arc<AuthWebhook>,
 }
 
 pub(super) struct Desk {
@@ -51,52 +43,27 @@ pub(super) struct Desk {
     requests: JoinSet<Reply>,
     /// Those that there is no place for yet, with when they came.
     waiting: VecDeque<(Instant, Question)>,
+    outbox: Outbox,
     tally: Arc<Tally>,
+    /// When it was last said that nobody answers.
     said: Option<Instant>,
+    /// When it was last said that questions are rejected.
+    said_rejected: Option<Instant>,
 }
 
 /// What came of a request.
 struct Reply {
     generation: u64,
     subject: Subject,
-    result: Result<Decision, String>,
+    result: Result<Decision, Failure>,
 }
 
-/// The longest answer that is read: a thousand ranges of peers fit.
-const ANSWER: usize = 64 << 10;
 /// Questions that may wait for their turn.
 const WAITING: usize = 4096;
-/// How often it is said that nobody answers.
+/// How often the same trouble is told.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
-
-impl Counterpart {
-    /// Gets ready to ask; what is in the way says which key it is about.
-    pub fn prepare(settings: &AuthWebhook) -> Result<Self, String> {
-        let to = &settings.to;
-        let client = HttpsClient::new(to.ca_file.as_deref(), to.timeout, ANSWER)
-            .map_err(|reason| format!("auth.webhook: {reason}"))?;
-        let signer = to.secret.as_ref().and_then(Signer::new);
-        Ok(Self { client, signer, settings: Arc::new(settings.clone()) })
-    }
-
-    /// Asks, and understands the answer or says why not.
-    async fn ask(self, letter: Bytes, user: &str, realm: &str) -> Result<Decision, String> {
-        let headers = headers(self.signer.as_ref(), &random_uuid(), unix_now(), &letter);
-        let answered = self.client.post(&self.settings.to.url, headers, letter).await;
-        let answer = answered.map_err(|failure| failure.to_string())?;
-        if !answer.status.is_success() {
-            return Err(format!("the answer was {}", answer.status));
-        }
-        Decision::read(&answer.body, user, realm)
-            .map_err(|reason| format!("the answer cannot be understood: {reason}"))
-    }
-}
-
-impl fmt::Debug for Counterpart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Counterpart({})", self.settings.to.url)
-    }
-}
+/// How soon a worker that had no room is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 impl Desk {
     pub(super) fn new(
@@ -116,8 +83,10 @@ impl Desk {
             asked: HashMap::new(),
             requests: JoinSet::new(),
             waiting: VecDeque::new(),
+            outbox: Outbox::default(),
             tally,
             said: None,
+            said_rejected: None,
         }
     }
 
@@ -127,6 +96,8 @@ impl Desk {
         mut questions: mpsc::Receiver<Question>,
         mut words: mpsc::UnboundedReceiver<Word>,
     ) {
+        let mut again = tokio::time::interval(TRY_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // What is to be asked is known before there is a question because of it.
@@ -135,6 +106,8 @@ impl Desk {
                     Some(Word::Ask(counterpart)) => self.apply(*counterpart),
                     None => return,
                 },
+                // Before questions, of which there may always be more.
+                _ = again.tick(), if !self.outbox.is_empty() => self.deliver(),
                 Some(question) = questions.recv() => self.take(question),
                 Some(Ok(reply)) = self.requests.join_next() => self.settle(reply),
             }
@@ -154,7 +127,7 @@ impl Desk {
             self.cache.as_ref().and_then(|cache| cache.get(&question.user, address, Instant::now()));
         if let Some(verdict) = remembered {
             self.tally.remembered.add(1);
-            return self.tell(&question, verdict);
+            return self.tell(&[question], &verdict);
         }
         if let Some(others) = self.asked.get_mut(&question.subject()) {
             return others.push(question);
@@ -210,14 +183,35 @@ impl Desk {
                 }
                 self.remember(&subject, decision, &questions);
             }
-            Err(reason) => {
+            Err(failure) => {
                 self.tally.failures.add(1);
-                self.breaker.fail(Instant::now());
-                self.complain(&reason);
-                self.decide_alone(&questions);
+                self.bear(&failure, &questions);
             }
         }
         self.go_on();
+    }
+
+    /// Does without an answer. Only a web server that is down for everybody is left alone: what it says about one user
+    /// must not keep it from being asked about others.
+    fn bear(&mut self, failure: &Failure, questions: &[Question]) {
+        match failure {
+            Failure::Down(reason) => {
+                self.breaker.fail(Instant::now());
+                self.complain(reason);
+                self.decide_alone(questions);
+            }
+            Failure::Useless(reason) => {
+                self.breaker.succeed();
+                self.complain(reason);
+                self.decide_alone(questions);
+            }
+            Failure::Rejected(status) => {
+                self.breaker.succeed();
+                self.complain_of_rejection(*status);
+                let reason = format!("the auth webhook answered {status}").into();
+                self.tell(questions, &Arc::new(Verdict::Refused { reason }));
+            }
+        }
     }
 
     fn remember(&mut self, (user, address): &Subject, decision: Decision, questions: &[Question]) {
@@ -229,9 +223,7 @@ impl Desk {
         if let Some(cache) = &mut self.cache {
             cache.put(user, *address, &decision, verdict.clone(), (Instant::now(), unix_now()));
         }
-        for question in questions {
-            self.tell(question, verdict.clone());
-        }
+        self.tell(questions, &verdict);
     }
 
     /// Gives those their turn that wait for it, unless they have waited too long.
@@ -256,20 +248,26 @@ impl Desk {
             // A reload may have left nobody to ask about questions that were on their way.
             Some(WhenDown::Local) | None => Verdict::Granted(Grant::default()),
         });
-        for question in questions {
-            self.tally.undecided.add(1);
-            self.tell(question, verdict.clone());
-        }
+        self.tally.undecided.add(questions.len() as u64);
+        self.tell(questions, &verdict);
     }
 
-    /// Tells the worker. One that takes no commands now gets the request again, and asks again.
-    fn tell(&self, question: &Question, verdict: Arc<Verdict>) {
-        let Some(worker) = self.plane.workers().get(usize::from(question.worker)) else { return };
-        let query = question.query;
-        let told = worker.with_core(move |relay, now, mut out| relay.decide(now, query, &verdict, &mut out));
-        if told.is_err() {
-            self.tally.dropped.add(1);
+    /// Tells the workers, as soon as they have room for it: what has waited is worth more than what comes anew.
+    fn tell(&mut self, questions: &[Question], verdict: &Arc<Verdict>) {
+        for &Question { worker, query, .. } in questions {
+            self.outbox.put(Instant::now(), Delivery { worker, query, verdict: verdict.clone() });
         }
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
+        let plane = &self.plane;
+        let lost = self.outbox.deliver(Instant::now(), |Delivery { worker, query, verdict }| {
+            let worker = plane.workers().get(usize::from(*worker)).ok_or(Busy { ended: true })?;
+            let (query, verdict) = (*query, verdict.clone());
+            worker.with_core(move |relay, now, mut out| relay.decide(now, query, &verdict, &mut out))
+        });
+        self.tally.dropped.add(lost);
     }
 
     fn complain(&mut self, reason: &str) {
@@ -281,6 +279,17 @@ impl Desk {
                 when_down = when_down.map(tracing::field::display),
                 left_alone = self.breaker.is_open(),
                 "the auth webhook does not answer"
+            );
+        }
+    }
+
+    fn complain_of_rejection(&mut self, status: StatusCode) {
+        if self.said_rejected.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+            self.said_rejected = Some(Instant::now());
+            tracing::warn!(
+                %status,
+                expected = r#"status 200 with {"allow":false} for a user who may not log in, {"allow":true} to leave it to this server"#,
+                "the auth webhook rejects a question; its user is refused"
             );
         }
     }

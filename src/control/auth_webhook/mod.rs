@@ -7,8 +7,11 @@
 mod answer;
 mod breaker;
 mod cache;
+mod counterpart;
 mod desk;
+mod failure;
 mod figures;
+mod outbox;
 mod question;
 mod tally;
 
@@ -20,7 +23,7 @@ use tokio::sync::mpsc;
 
 use super::plane::Plane;
 use crate::turn::{FiveTuple, QueryId};
-pub use desk::Counterpart;
+pub use counterpart::Counterpart;
 use desk::{Desk, Word};
 use question::Question;
 pub use tally::Tally;
@@ -58,7 +61,8 @@ pub fn queue() -> (Asker, Inbox) {
 }
 
 impl Asker {
-    /// Takes a question of a worker. When too many wait it is dropped, and the client will send its request again.
+    /// Takes a question of a worker. When too many wait it is dropped and counted; the worker asks again when the client
+    /// has sent its request again, after a while.
     pub fn ask(&self, worker: u16, query: QueryId, client: FiveTuple, user: &str) {
         let question = Question { worker, query, client, user: user.into() };
         if self.questions.try_send(question).is_err() {

@@ -11,11 +11,11 @@ pub struct Tally {
     pub granted: Count,
     /// Answers that did not.
     pub refused: Count,
-    /// Requests without an answer that could be understood.
+    /// Requests without an answer of status 2xx that could be understood.
     pub failures: Count,
     /// Questions that were answered by `when_down`, for whatever reason.
     pub undecided: Count,
-    /// Questions that were dropped because too many waited.
+    /// Questions that were dropped because too many waited, and answers that a worker did not take in time.
     pub dropped: Count,
     /// Requests that are under way.
     pub in_flight: Count,
