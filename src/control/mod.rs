@@ -2,6 +2,7 @@
 
 pub mod accounting;
 pub mod acme;
+mod address_book;
 pub mod admin;
 pub mod advert;
 pub mod auth_webhook;
