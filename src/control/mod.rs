@@ -35,6 +35,7 @@ pub mod sessions;
 pub mod settings;
 pub mod state;
 pub mod systemd;
+mod telling;
 mod tide;
 pub mod utc;
 pub(crate) mod webhook_signature;
