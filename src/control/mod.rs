@@ -7,6 +7,7 @@ pub mod admin;
 pub mod advert;
 pub mod auth_webhook;
 pub mod certs;
+pub mod config_files;
 mod counterparts;
 pub mod credentials;
 mod crew;

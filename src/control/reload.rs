@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::acme::{self, AcmeThread};
 use super::advert::Advert;
 use super::certs::{Notice, Prepared, Watch};
+use super::config_files::ConfigFiles;
 use super::counterparts::{Counterparts, Difference};
 use super::credentials;
 use super::difference::{self, Change};
@@ -19,6 +20,7 @@ use super::server::check_open_files;
 use super::settings::{Former, settings};
 use super::utc::unix_now;
 use crate::auth::Authenticator;
+use crate::config::checked::Server;
 use crate::config::{Config, ConfigError, Loaded, raw};
 use crate::net::sys::interfaces;
 use crate::net::worker::NetSettings;
@@ -49,6 +51,7 @@ pub struct Problems(pub Vec<String>);
 /// What can be read again.
 pub(super) struct Reloader {
     load: Load,
+    files: ConfigFiles,
     network: Network,
     watch: Option<Watch>,
     acme: Option<AcmeThread>,
@@ -70,18 +73,23 @@ struct Next {
 
 impl Reloader {
     pub(super) fn new(
-        load: Load,
+        (load, files): (Load, ConfigFiles),
         network: Network,
         watch: Option<Watch>,
         acme: Option<AcmeThread>,
         counterparts: Arc<Counterparts>,
     ) -> Self {
-        Self { load, network, watch, acme, counterparts, former: Former::default() }
+        Self { load, files, network, watch, acme, counterparts, former: Former::default() }
     }
 
     /// The certificates, if there are any.
     pub(super) fn watch(&mut self) -> Option<&mut Watch> {
         self.watch.as_mut()
+    }
+
+    /// Whether what a reload reads has changed since.
+    pub(super) fn have_files_changed(&mut self) -> bool {
+        self.files.have_changed(Instant::now())
     }
 
     /// Reads the certificates again, and nothing else.
@@ -98,7 +106,8 @@ impl Reloader {
     /// Reads everything again. What is wrong changes nothing, and is told.
     pub(super) fn reload(&mut self, plane: &Plane) -> Reload {
         self.counterparts.reopen();
-        let reload = match self.prepare(plane) {
+        let loaded = self.files.follow(&self.load).map_err(Problems::of_config);
+        let reload = match loaded.and_then(|loaded| self.prepare(plane, loaded)) {
             Ok(next) => Ok(self.apply(plane, next)),
             Err(problems) => Err(problems),
         };
@@ -114,9 +123,9 @@ impl Reloader {
         reload
     }
 
-    fn prepare(&self, plane: &Plane) -> Result<Next, Problems> {
+    fn prepare(&self, plane: &Plane, loaded: Loaded) -> Result<Next, Problems> {
         let old = plane.live();
-        let Loaded { mut raw, mut config, warnings } = (self.load)().map_err(Problems::of_config)?;
+        let Loaded { mut raw, mut config, warnings, secret_files: _ } = loaded;
         let all_changes = difference::between(&old.raw, &raw);
         keep_what_is_open(&old, &mut raw, &mut config);
         let changes = difference::between(&old.raw, &raw);
@@ -238,8 +247,8 @@ fn keep_what_is_open(old: &Live, raw: &mut raw::Config, config: &mut Config) {
     raw.server.send_buffer = old.raw.server.send_buffer;
     raw.server.state_dir.clone_from(&old.raw.server.state_dir);
     raw.log.format = old.raw.log.format;
-    let (realm, urls) = (config.server.realm.clone(), config.server.urls.clone());
-    config.server = crate::config::checked::Server { realm, urls, ..old.config.server.clone() };
+    let Server { realm, urls, reload_on_change, .. } = config.server.clone();
+    config.server = Server { realm, urls, reload_on_change, ..old.config.server.clone() };
 }
 
 impl Problems {
