@@ -12,7 +12,7 @@ use crate::{
         checked::{Acme, AddressPair},
     },
     control::{
-        advert::Advert,
+        advert::{Advert, advice_on_relays},
         certs::{Notice, Watch},
         state::{self, Surroundings},
         utc::{Utc, unix_now},
@@ -51,7 +51,13 @@ pub(super) fn report(loaded: &Loaded) -> Result<Exit, Failure> {
     let advert = Advert::of(&loaded.config, &host);
     output::result(&format!("{effective}\n{}", describe(&loaded.config, &advert, certificates.as_ref())))?;
     let notices: Vec<String> = notices.iter().filter_map(Notice::complaint).collect();
-    for warning in loaded.warnings.iter().chain(&foreign_addresses(&advert, &host)).chain(&notices) {
+    for warning in loaded
+        .warnings
+        .iter()
+        .chain(&foreign_addresses(&advert, &host))
+        .chain(&advice_on_relays(&advert))
+        .chain(&notices)
+    {
         output::warning(warning);
     }
     output::note("the configuration is good");

@@ -52,7 +52,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Man(args)) => man::run(&args),
     };
     done.unwrap_or_else(|failure| {
-        output::note(failure.to_string().trim_end());
+        if !failure.messages.is_empty() {
+            output::note(failure.to_string().trim_end());
+        }
         failure.exit
     })
 }

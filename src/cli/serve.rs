@@ -10,7 +10,7 @@ use crate::{
     config::{self, Config, Loaded},
     control::{
         acme,
-        advert::Advert,
+        advert::{Advert, advice_on_relays},
         certs::Watch,
         config_files::ConfigFiles,
         credentials,
@@ -100,6 +100,9 @@ fn serve(
             ports = %config.relay.ports,
             "serving"
         );
+        if let Some(detail) = advice_on_relays(advert) {
+            tracing::warn!(detail, "relay addresses need attention");
+        }
         // Whoever has written a configuration makes credentials with `turnbridge credential`; the log of a service
         // is no place for one.
         if let Some(own) = own_secret.filter(|_| is_first_try) {

@@ -136,6 +136,30 @@ impl Advert {
     }
 }
 
+/// What is likely to be wrong with the relay addresses: all are private, and nothing says what they are called outside.
+pub fn advice_on_relays(advert: &Advert) -> Option<String> {
+    let is_private = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => {
+            ip.is_private() || ip.is_link_local() || ip.octets()[0] == 100 && ip.octets()[1] & 0xC0 == 64
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    let outside: Vec<IpAddr> = advert.relays.iter().map(|relay| relay.external).collect();
+    // A server that has nothing but loopback is being tried out.
+    let (private, loopback): (Vec<IpAddr>, Vec<IpAddr>) = (
+        outside.iter().copied().filter(|ip| is_private(*ip)).collect(),
+        outside.iter().copied().filter(IpAddr::is_loopback).collect(),
+    );
+    (!private.is_empty() && private.len() + loopback.len() == outside.len()).then(|| {
+        let shown: Vec<String> = private.iter().map(ToString::to_string).collect();
+        format!(
+            "no relay address is public ({}), so peers outside this network cannot be reached; behind a 1:1 NAT, as in \
+             most clouds, put the public address into relay.external",
+            shown.join(", ")
+        )
+    })
+}
+
 /// The local addresses that one listener of the configuration stands for.
 fn expand(listener: ListenAddress, host: &[IpAddr]) -> Vec<SocketAddr> {
     let port = listener.port();
@@ -214,6 +238,21 @@ mod tests {
             let (advert, _) = advert(&[("listener", listener)], &HOST);
             let shown: Vec<_> = advert.listeners.iter().map(Listening::to_string).collect();
             assert_eq!(shown.join(" "), expected, "{listener}");
+        }
+    }
+
+    #[test]
+    fn private_relay_addresses_without_a_public_name_are_told() {
+        let cases: &[(&str, &[&str], bool)] = &[
+            ("[]", &["127.0.0.1", "10.0.0.5"], true),
+            ("[]", &["127.0.0.1", "::1", "100.64.0.5", "fd00::5"], true),
+            (r#"["198.51.100.7"]"#, &["127.0.0.1", "10.0.0.5"], false),
+            ("[]", &["10.0.0.5", "2001:db8::5"], false),
+            ("[]", &["127.0.0.1", "::1"], false),
+        ];
+        for (external, host, expected) in cases {
+            let (advert, _) = advert(&[("relay.external", external)], host);
+            assert_eq!(advice_on_relays(&advert).is_some(), *expected, "{external} {host:?}");
         }
     }
 

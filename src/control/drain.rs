@@ -58,11 +58,6 @@ impl Draining {
         let is_late = self.deadline.is_some_and(|deadline| deadline <= now);
         self.leave.stops && (allocations == 0 || is_late)
     }
-
-    /// How long it may take yet; `None` as long as it likes.
-    pub(super) fn left(&self, now: Instant) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(now))
-    }
 }
 
 /// What the workers are told.
@@ -99,6 +94,5 @@ mod tests {
         assert!(!patient.is_over(later, 1) && patient.is_over(now, 0));
         let idle = draining(Some(60), false, now);
         assert!(!idle.is_over(later, 0), "it goes on until somebody says otherwise");
-        assert_eq!((bounded.left(later), patient.left(now)), (Some(Duration::ZERO), None));
     }
 }

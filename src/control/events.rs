@@ -141,7 +141,7 @@ fn write(reports: &Receiver<(u16, Record)>, decisions: &Decisions, lost: &Atomic
                 for (worker, record) in std::iter::once(first).chain(reports.try_iter()) {
                     decisions.note(record.decision(worker, now));
                     if folder.admits(&record, Instant::now()) {
-                        record.log();
+                        record.log(worker);
                     }
                 }
             }

@@ -10,7 +10,7 @@ use super::news::{News, Signal};
 use super::plane::Plane;
 use super::reload::{Reload, Reloader};
 use super::server::ServeError;
-use super::systemd::Service;
+use super::systemd::{Leaving, Service};
 use super::tide::Tide;
 use super::utc::unix_now;
 use crate::net::sys::memory;
@@ -36,9 +36,6 @@ enum Going {
 const TICK: Duration = Duration::from_secs(1);
 /// The same while it waits for the last allocation to end.
 const LEAVING_TICK: Duration = Duration::from_millis(100);
-/// The service manager is asked for so much time beyond the deadline.
-const MARGIN: Duration = Duration::from_secs(5);
-
 impl Keeper {
     pub(super) fn new(plane: Arc<Plane>, reloader: Reloader, service: Service) -> Self {
         Self { plane, reloader, service, draining: None, tide: Tide::default() }
@@ -78,7 +75,9 @@ impl Keeper {
             News::WorkerEnded => return Err(ServeError::WorkerEnded),
             News::Signal(signal, name) => return Ok(self.obey(signal, name)),
             News::Drain(order, answer) => {
-                let stage = self.drain(order, "an operator");
+                // Nobody takes back what the system wants.
+                let stage =
+                    if self.is_leaving() { self.plane.stage() } else { self.drain(order, "an operator") };
                 // Whoever asked may have gone.
                 let _ = answer.send(stage);
             }
@@ -98,7 +97,7 @@ impl Keeper {
                 tracing::info!(signal = name, "stopping");
                 return Going::Out;
             }
-            Signal::Leave if self.draining.as_ref().is_some_and(|draining| draining.leave.is_final) => {
+            Signal::Leave if self.is_leaving() => {
                 tracing::info!(signal = name, "stopping at once");
                 return Going::Out;
             }
@@ -106,7 +105,7 @@ impl Keeper {
                 let timeout = self.plane.live().config.drain.timeout;
                 self.drain(Order { timeout, stops: true, is_final: true }, name);
             }
-            Signal::Drain if self.draining.as_ref().is_some_and(|draining| draining.leave.is_final) => {
+            Signal::Drain if self.is_leaving() => {
                 tracing::info!(signal = name, "the server is on its way out already");
             }
             // As coturn has it: until the last allocation is gone, however long that takes.
@@ -122,6 +121,11 @@ impl Keeper {
         Going::On
     }
 
+    /// Whether the system wants the server to end.
+    fn is_leaving(&self) -> bool {
+        self.draining.as_ref().is_some_and(|draining| draining.leave.is_final)
+    }
+
     fn drain(&mut self, order: Order, reason: &'static str) -> Stage {
         let begun = Draining::begin(order, Instant::now(), unix_now());
         self.admit(&drain::admission(&self.plane.live().config.drain.alternates));
@@ -133,9 +137,8 @@ impl Keeper {
             "draining: no new allocations are taken"
         );
         let stage = Stage::Draining(begun.leave);
-        if let Some(left) = begun.left(Instant::now()).filter(|_| order.stops) {
-            self.service.leaving(left + MARGIN);
-        }
+        let ends = if order.is_final { Leaving::ForGood } else { Leaving::Perhaps };
+        self.service.leaving(ends, self.plane.quota().total());
         self.draining = Some(begun);
         self.plane.set_stage(stage);
         stage
@@ -143,7 +146,8 @@ impl Keeper {
 
     /// Takes a drain back, unless the system wants the server to end.
     fn undrain(&mut self) -> Stage {
-        if self.draining.as_ref().is_some_and(|draining| !draining.leave.is_final) {
+        if self.draining.is_some() && !self.is_leaving() {
+            self.service.staying(self.plane.quota().total());
             self.draining = None;
             self.plane.set_stage(Stage::Serving);
             self.admit(&Admission::Open);

@@ -247,8 +247,13 @@ impl Plane {
     /// Revokes a credential by its whole name, or a user by the part of it that stays, and ends what it holds; says how
     /// many allocations that were.
     pub async fn revoke(&self, name: &str) -> Result<usize, RevokeError> {
-        self.revoked.add(name, &self.live().authenticator, unix_now())?;
-        self.end_user(name, EndReason::Revoked).await.map_err(|Unanswered| RevokeError::Unanswered)
+        let kept = self.revoked.add(name, &self.live().authenticator, unix_now());
+        if let Err(RevokeError::Full) = kept {
+            return Err(RevokeError::Full);
+        }
+        // What it holds ends, also when the revocation cannot be kept for after a restart.
+        let ended = self.end_user(name, EndReason::Revoked).await;
+        kept.and(ended.map_err(|Unanswered| RevokeError::Unanswered))
     }
 
     /// Takes a revocation back; says whether there was one.

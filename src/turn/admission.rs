@@ -54,7 +54,8 @@ impl Relay {
             self.refuse_for(request, authenticated, Refusal::InsufficientCapacity, Denial::Draining, out);
             return true;
         };
-        self.note_refusal(request, authenticated, Refusal::TryAlternate, Denial::Draining, None, out);
+        let denial = Denial::Request(Refusal::TryAlternate);
+        self.note_refusal(request, authenticated, Refusal::TryAlternate, denial, None, out);
         let proof: Proof<'_> = authenticated.proof();
         request.addressee.refuse(Refusal::TryAlternate, proof, out, |writer| {
             let writer = writer.address(AttributeType::ALTERNATE_SERVER, alternate.address);

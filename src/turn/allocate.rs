@@ -7,6 +7,7 @@ use super::auth::{Authenticated, Who};
 use super::channel::Channels;
 use super::event::{Event, Traffic};
 use super::input::{OpenError, OpenedRelay};
+use super::judge::Origin;
 use super::output::{AllocationId, Output, PortRequest, RelayId, RelayTransport, ReservationToken};
 use super::peers::is_tunnel;
 use super::permission::Permissions;
@@ -56,7 +57,8 @@ impl Relay {
         if wanted.transport == RelayTransport::Tcp && self.settings.connections_per_allocation == 0 {
             return self.refuse(request, &authenticated, Refusal::TransportUnsupported, out);
         }
-        let Authenticated { key, seal, who: Who::User { user, expires, terms } } = authenticated else {
+        let Authenticated { key, seal, who: Who::User { user, expires, terms, origin } } = authenticated
+        else {
             // An owner has an allocation, so this was answered above.
             return self.refuse(request, &authenticated, Refusal::AllocationMismatch, out);
         };
@@ -65,7 +67,7 @@ impl Relay {
             limits.per_user = own;
         }
         if let Err(error) = self.quota.take(user.id(), client.client().ip(), limits) {
-            let authenticated = Authenticated { key, seal, who: Who::User { user, expires, terms } };
+            let authenticated = Authenticated { key, seal, who: Who::User { user, expires, terms, origin } };
             let refusal = match error {
                 QuotaError::User | QuotaError::Address => Refusal::QuotaReached,
                 QuotaError::Total => Refusal::InsufficientCapacity,
@@ -81,7 +83,7 @@ impl Relay {
         };
         let expires = expires.map(|second| now.end_of(second));
         let mut allocation = Self::new_allocation(now.mono, request, user, key, expires, opening);
-        allocation.terms = terms;
+        (allocation.terms, allocation.origin) = (terms, origin);
         allocation.limit(self.settings.bandwidth_per_allocation, now.mono);
         allocation.connections = match wanted.transport {
             RelayTransport::Udp => None,
@@ -151,6 +153,7 @@ impl Relay {
             client: request.addressee.client,
             user,
             key,
+            origin: Origin::Secret,
             credential_expires,
             began: now,
             transaction: request.addressee.header.transaction,

@@ -12,6 +12,7 @@ use super::connection::Connections;
 use super::event::{Direction, Flow, Traffic};
 use super::five_tuple::FiveTuple;
 use super::input::{OpenError, OpenedRelay};
+use super::judge::Origin;
 use super::output::ReservationToken;
 use super::peers::PortRule;
 use super::permission::Permissions;
@@ -27,6 +28,8 @@ pub(super) struct Allocation {
     pub(super) user: UserName,
     /// What the owner's requests are signed with.
     pub(super) key: Key,
+    /// Who vouches for it.
+    pub(super) origin: Origin,
     /// When the credential is over, on the clock that never jumps.
     pub(super) credential_expires: Option<Millis>,
     pub(super) began: Millis,

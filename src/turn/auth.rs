@@ -7,7 +7,7 @@ use super::allocation::UserName;
 use super::answer::{Proof, Seal, Sink};
 use super::event::Event;
 use super::five_tuple::FiveTuple;
-use super::judge::Judge;
+use super::judge::{Judge, Origin, Proven};
 use super::nonce::{NonceCheck, SecurityFeatures};
 use super::output::Output;
 use super::refusal::{Denial, Refusal};
@@ -47,6 +47,8 @@ pub(super) enum Who {
         expires: Option<u64>,
         /// What is different for it.
         terms: Option<Arc<Terms>>,
+        /// Who vouches for it.
+        origin: Origin,
     },
 }
 
@@ -153,13 +155,15 @@ impl Relay {
         else {
             return Err(Obstacle::MALFORMED);
         };
-        let (algorithm, seal) = self.password_algorithm(message)?;
         // The RFC's order puts this last. First, it spares the work on passwords for whoever cannot even be
         // challenged (THREATS A02); an honest client sees the same answers, one of them one round later.
         let client = request.addressee.client;
         if self.nonces.check(nonce, challenged(client), self.features(), now.mono) == NonceCheck::Stale {
             return Err(Obstacle::STALE_NONCE);
         }
+        // Behind the nonce, which is bound to what was offered with it: who answers an offer of before a reload is told
+        // the present one.
+        let (algorithm, seal) = self.password_algorithm(message)?;
         if realm != self.authenticator.realm().as_bytes() {
             return Err(Obstacle::denied(Denial::WrongRealm));
         }
@@ -205,17 +209,27 @@ impl Relay {
         };
         let judge = match request.verdict {
             Some(verdict) => Judge::of(verdict)?,
-            None if settings.asks => return Err(Obstacle::Undecided),
+            None if settings.asks => {
+                // Nobody outside can be asked about a hash, which is why none is announced.
+                return match claim {
+                    Claim::Name(_) => Err(Obstacle::Undecided),
+                    Claim::Hash(_) => Err(Obstacle::denied(Denial::Credential(Refused::UnknownUser))),
+                };
+            }
             None => Judge::default(),
         };
         let proven = judge.prove(authenticator, message, username, algorithm, now)?;
         let who = match owner {
             Some(owner) => {
                 owner.key = proven.key.clone();
+                owner.origin = proven.origin;
                 owner.credential_expires = proven.expires.map(|second| now.end_of(second));
                 Who::Owner
             }
-            None => Who::User { user: proven.user, expires: proven.expires, terms: proven.terms },
+            None => {
+                let Proven { user, expires, terms, origin, .. } = proven;
+                return Ok((proven.key, Who::User { user, expires, terms, origin }));
+            }
         };
         Ok((proven.key, who))
     }
@@ -251,7 +265,8 @@ impl Relay {
     /// only where there are none. Nor can anybody outside be asked about a hash.
     fn features(&self) -> SecurityFeatures {
         let username_anonymity = !self.authenticator.has_secrets() && !self.settings.asks;
-        SecurityFeatures { password_algorithms: true, username_anonymity }
+        let both_algorithms = self.offered_algorithms() == BOTH_ALGORITHMS;
+        SecurityFeatures { password_algorithms: true, username_anonymity, both_algorithms }
     }
 
     fn answer_unproven(&mut self, now: Now, request: &Request<'_>, unproven: Unproven, out: Sink<'_, '_>) {

@@ -26,6 +26,18 @@ pub(super) struct Proven {
     /// The last Unix second of the credential.
     pub(super) expires: Option<u64>,
     pub(super) terms: Option<Arc<Terms>>,
+    pub(super) origin: Origin,
+}
+
+/// Whose key a password was held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A static user's.
+    User,
+    /// Made with a shared secret.
+    Secret,
+    /// Given by somebody outside.
+    Granted,
 }
 
 impl<'v> Judge<'v> {
@@ -66,19 +78,28 @@ impl<'v> Judge<'v> {
         let refused = |refused| Obstacle::denied(Denial::Credential(refused));
         let mut tried = Tried::default();
         for candidate in authenticator.find(username, now.unix).map_err(refused)? {
-            match candidate.source() {
-                CredentialSource::User => tried.user = true,
-                CredentialSource::Secret { .. } => tried.secrets = tried.secrets.saturating_add(1),
-            }
+            let origin = match candidate.source() {
+                CredentialSource::User => {
+                    tried.user = true;
+                    Origin::User
+                }
+                CredentialSource::Secret { .. } => {
+                    tried.secrets = tried.secrets.saturating_add(1);
+                    Origin::Secret
+                }
+            };
             let Some(key) = candidate.key(algorithm) else { continue };
             if message.verify(key.as_bytes()).is_err() {
                 continue;
             }
             let own_id = self.grant.and_then(|grant| grant.user_id.as_deref());
+            if own_id.is_some_and(|id| authenticator.has_revoked(candidate.username(), id)) {
+                return Err(refused(Refused::Revoked));
+            }
             let user = UserName::new(candidate.username(), own_id.unwrap_or(candidate.user_id()));
             let expires = earlier(candidate.expiry(), self.grant.and_then(|grant| grant.expires));
             let terms = self.grant.and_then(|grant| grant.terms.clone());
-            return Ok(Proven { key, user, expires, terms });
+            return Ok(Proven { key, user, expires, terms, origin });
         }
         Err(Obstacle::denied(Denial::WrongPassword(tried)))
     }
@@ -96,8 +117,9 @@ fn prove_granted(
 ) -> Result<Proven, Obstacle> {
     let refused = |refused| Obstacle::denied(Denial::Credential(refused));
     let username = name::check_username(username).map_err(|bad| refused(Refused::NotAUserName(bad)))?;
-    let user_id = grant.user_id.as_deref().unwrap_or_else(|| authenticator.user_id(username));
-    if authenticator.has_revoked(username, user_id) {
+    let own_id = authenticator.user_id(username);
+    let user_id = grant.user_id.as_deref().unwrap_or(own_id);
+    if [own_id, user_id].iter().any(|id| authenticator.has_revoked(username, id)) {
         return Err(refused(Refused::Revoked));
     }
     let ago_s = grant.expires.and_then(|expires| now.unix.checked_sub(expires)).filter(|ago_s| *ago_s > 0);
@@ -106,13 +128,12 @@ fn prove_granted(
     }
     let key = keys.get(algorithm).filter(|key| message.verify(key.as_bytes()).is_ok());
     let Some(key) = key else { return Err(Obstacle::denied(Denial::WrongPassword(Tried::default()))) };
-    // An allocation under terms is known to be none of ours to judge again when our own credentials change.
-    let terms = grant.terms.clone().unwrap_or_default();
     Ok(Proven {
         key: key.clone(),
         user: UserName::new(username, user_id),
         expires: grant.expires,
-        terms: Some(terms),
+        terms: grant.terms.clone(),
+        origin: Origin::Granted,
     })
 }
 

@@ -28,6 +28,9 @@ pub(super) struct SecurityFeatures {
     pub(super) password_algorithms: bool,
     /// USERHASH may stand for USERNAME.
     pub(super) username_anonymity: bool,
+    /// What PASSWORD-ALGORITHMS says. It is in no bit that the client can read, but a nonce is only good beside the list
+    /// it was sent with.
+    pub(super) both_algorithms: bool,
 }
 
 /// Makes and checks nonces. Workers share the key, so that a nonce is good on all of them.
@@ -115,6 +118,7 @@ impl Nonces {
             base64_into(&hash[..SHORT_HASH], &mut text[..length]);
             return Nonce { text, length };
         };
+        mac.update(&[u8::from(features.both_algorithms)]);
         let features = features.bits();
         mac.update(&features);
         let hash = mac.finalize().into_bytes();
@@ -151,7 +155,7 @@ mod tests {
     use super::*;
 
     const FEATURES: SecurityFeatures =
-        SecurityFeatures { password_algorithms: true, username_anonymity: false };
+        SecurityFeatures { password_algorithms: true, username_anonymity: false, both_algorithms: true };
 
     fn nonces() -> Nonces {
         Nonces::new(&[7; 32], Duration::from_secs(600))
@@ -204,7 +208,8 @@ mod tests {
     #[test]
     fn the_cookie_tells_the_features() {
         let at = |password_algorithms, username_anonymity| {
-            let features = SecurityFeatures { password_algorithms, username_anonymity };
+            let both_algorithms = true;
+            let features = SecurityFeatures { password_algorithms, username_anonymity, both_algorithms };
             nonces().issue(client("192.0.2.1:1"), features, Millis(0))
         };
         let cases = [

@@ -1,14 +1,18 @@
 //! Requests that wait until somebody outside has decided about their user.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
 use super::answer::Sink;
+use super::event::Event;
 use super::five_tuple::FiveTuple;
 use super::output::Output;
+use super::refusal::Denial;
 use super::relay::Relay;
 use super::request::Request;
+use super::settings::WRONG_PASSWORD_COST;
 use super::time::{Millis, Now};
 use super::verdict::{QueryId, Verdict};
 use crate::wire::{Message, TransactionId};
@@ -19,6 +23,8 @@ pub(super) struct Pending {
     slots: Vec<Option<Held>>,
     by_transaction: HashMap<(FiveTuple, TransactionId), u32, FixedState>,
     generation: u32,
+    /// When lost ones were looked for last, while all places were taken.
+    swept: Millis,
 }
 
 #[derive(Debug)]
@@ -28,6 +34,8 @@ struct Held {
     transaction: TransactionId,
     bytes: Box<[u8]>,
     since: Millis,
+    /// When somebody was asked last.
+    asked: Millis,
 }
 
 /// What becomes of a request that wants to wait.
@@ -35,6 +43,8 @@ struct Held {
 pub(super) enum Place {
     /// It waits, under this name.
     Waits(QueryId),
+    /// It does already, and has for so long that the question may have been lost: it can be asked again.
+    Again(QueryId),
     /// It does already: this is a retransmission.
     Known,
     /// Too many wait, or it is too long to be kept. The client will ask again.
@@ -46,13 +56,18 @@ const MAX: usize = 1024;
 /// No client's request is longer.
 const LONGEST: usize = 2048;
 /// Whoever is asked has a deadline of its own; after this an answer was lost.
-const LOST_MS: u64 = 60_000;
+const LOST: Duration = Duration::from_secs(60);
+/// A retransmission that comes later than this after a question has it asked again. The first comes after half a second
+/// (RFC 8489 §6.2.1).
+const ASK_AGAIN: Duration = Duration::from_millis(450);
+/// How often lost ones are looked for while all places are taken.
+const SWEEP: Duration = Duration::from_secs(1);
 
 impl Pending {
     /// Nobody waits yet; `seed` keeps strangers from choosing addresses that meet in one bucket.
     pub(super) fn new(seed: u64) -> Self {
         let by_transaction = HashMap::with_hasher(FixedState::with_seed(seed));
-        Self { slots: Vec::new(), by_transaction, generation: 0 }
+        Self { slots: Vec::new(), by_transaction, generation: 0, swept: Millis(0) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -60,11 +75,9 @@ impl Pending {
     }
 
     fn hold(&mut self, now: Millis, client: FiveTuple, transaction: TransactionId, bytes: &[u8]) -> Place {
-        if self.by_transaction.contains_key(&(client, transaction)) {
-            return Place::Known;
-        }
-        if self.len() >= MAX {
-            self.drop_where(|held| now.0.saturating_sub(held.since.0) > LOST_MS);
+        if self.len() >= MAX && now.since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.drop_where(|held| now.since(held.since) > LOST);
         }
         if self.len() >= MAX || bytes.len() > LONGEST {
             return Place::None;
@@ -73,13 +86,24 @@ impl Pending {
         let Ok(index) = u32::try_from(free) else { return Place::None };
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
-        let held = Held { generation, client, transaction, bytes: bytes.into(), since: now };
+        let held = Held { generation, client, transaction, bytes: bytes.into(), since: now, asked: now };
         self.by_transaction.insert((client, transaction), index);
         match self.slots.get_mut(free) {
             Some(slot) => *slot = Some(held),
             None => self.slots.push(Some(held)),
         }
         Place::Waits(QueryId { index, generation })
+    }
+
+    /// The place of a request that has come before.
+    fn again(&mut self, now: Millis, client: FiveTuple, transaction: TransactionId) -> Option<Place> {
+        let index = *self.by_transaction.get(&(client, transaction))?;
+        let held = self.slots.get_mut(index as usize)?.as_mut()?;
+        if now.since(held.asked) < ASK_AGAIN {
+            return Some(Place::Known);
+        }
+        held.asked = now;
+        Some(Place::Again(QueryId { index, generation: held.generation }))
     }
 
     fn take(&mut self, query: QueryId) -> Option<Held> {
@@ -116,20 +140,36 @@ impl Pending {
 }
 
 impl Relay {
-    /// Lets a request wait, and asks about its user.
+    /// Lets a request wait, and asks about its user. Until that is decided it costs its source as much as a wrong
+    /// password, so that nobody can ask for all the others.
     pub(super) fn ask(&mut self, now: Now, request: &Request<'_>, out: Sink<'_, '_>) {
         let client = request.addressee.client;
         let Some(user) = request.user_name() else { return };
-        let place = self.pending.hold(
-            now.mono,
-            client,
-            request.addressee.header.transaction,
-            request.message.bytes(),
-        );
-        match place {
-            Place::Waits(query) => out(Output::FindKey { query, client, user }),
+        let transaction = request.addressee.header.transaction;
+        let place = self.pending.again(now.mono, client, transaction);
+        if place.is_none() && !self.charge(client, WRONG_PASSWORD_COST, now) {
+            return self.silence(request, out);
+        }
+        let bytes = request.message.bytes();
+        match place.unwrap_or_else(|| self.pending.hold(now.mono, client, transaction, bytes)) {
+            Place::Waits(query) | Place::Again(query) => out(Output::FindKey { query, client, user }),
             Place::Known => {}
-            Place::None => self.counters.unasked += 1,
+            Place::None => {
+                self.refund(client, WRONG_PASSWORD_COST);
+                self.counters.unasked += 1;
+            }
+        }
+    }
+
+    /// Gives no answer to a source that has none left. One that has a connection needs another one for the next try.
+    fn silence(&mut self, request: &Request<'_>, out: Sink<'_, '_>) {
+        let (client, user, method) = (request.addressee.client, request.user_name(), request.method());
+        self.counters.suppressed += 1;
+        let denial = Denial::Silenced;
+        self.counters.deny(denial);
+        out(Output::Event(Event::Refused { client, user, method, denial, words: None, peer: None }));
+        if client.is_stream() {
+            out(Output::CloseClient { client });
         }
     }
 
@@ -147,6 +187,7 @@ impl Relay {
     /// Goes on with a request that has waited.
     pub(super) fn key_found(&mut self, now: Now, query: QueryId, verdict: &Verdict, out: Sink<'_, '_>) {
         let Some(held) = self.pending.take(query) else { return };
+        self.refund(held.client, WRONG_PASSWORD_COST);
         // It was one when it came.
         if let Ok(message) = Message::parse(&held.bytes) {
             self.request(now, &Request::new(held.client, message).under(verdict), out);
@@ -171,7 +212,10 @@ mod tests {
     fn a_retransmission_does_not_wait_twice_and_an_answer_is_taken_once() {
         let mut pending = Pending::new(1);
         let Place::Waits(query) = pending.hold(Millis(0), client(1), id(1), b"one") else { panic!() };
-        assert_eq!(pending.hold(Millis(0), client(1), id(1), b"one"), Place::Known);
+        assert_eq!(pending.again(Millis(449), client(1), id(1)), Some(Place::Known));
+        assert_eq!(pending.again(Millis(450), client(1), id(1)), Some(Place::Again(query)));
+        assert_eq!(pending.again(Millis(500), client(1), id(1)), Some(Place::Known));
+        assert_eq!(pending.again(Millis(500), client(1), id(2)), None);
         let Place::Waits(other) = pending.hold(Millis(0), client(1), id(2), b"two") else { panic!() };
         assert_eq!(pending.take(query).unwrap().bytes.as_ref(), b"one");
         assert!(pending.take(query).is_none());
@@ -190,8 +234,8 @@ mod tests {
         for port in 0..u16::try_from(MAX).unwrap() {
             assert!(matches!(pending.hold(Millis(0), client(port), id(1), b""), Place::Waits(_)));
         }
-        assert_eq!(pending.hold(Millis(LOST_MS), client(60_000), id(1), b""), Place::None);
-        let later = pending.hold(Millis(LOST_MS + 1), client(60_000), id(1), b"");
+        assert_eq!(pending.hold(Millis(60_000), client(60_000), id(1), b""), Place::None);
+        let later = pending.hold(Millis(61_000), client(60_000), id(1), b"");
         assert!(matches!(later, Place::Waits(_)));
         assert_eq!(pending.len(), 1);
         assert_eq!(pending.hold(Millis(0), client(1), id(2), &[0; LONGEST + 1]), Place::None);

@@ -15,6 +15,7 @@ use super::deadlines::Deadlines;
 use super::event::{EndReason, Event};
 use super::five_tuple::{FiveTuple, is_answerable};
 use super::input::Input;
+use super::judge::Origin;
 use super::nonce::Nonces;
 use super::output::{AllocationId, Output, RelayId};
 use super::pending::Pending;
@@ -162,8 +163,9 @@ impl Relay {
         self.authenticator = authenticator;
         for id in self.table.ids() {
             let Some(allocation) = self.table.get(id) else { continue };
-            let is_static = allocation.credential_expires.is_none() && allocation.terms.is_none();
-            if is_static && !self.authenticator.knows_key(allocation.user.name(), &allocation.key) {
+            if allocation.origin == Origin::User
+                && !self.authenticator.knows_key(allocation.user.name(), &allocation.key)
+            {
                 self.end(now.mono, id, EndReason::Revoked, out);
             }
         }
@@ -326,8 +328,13 @@ impl Relay {
     /// Gives the cost of a challenge back to who has met it. Over a connection it has cost nothing.
     pub(super) fn refund_challenge(&mut self, client: FiveTuple) {
         if !client.is_stream() {
-            self.challenges.refund(client.client().ip(), 1, self.settings.challenge_budget);
+            self.refund(client, 1);
         }
+    }
+
+    /// Gives back what was taken from a source's budget.
+    pub(super) fn refund(&mut self, client: FiveTuple, cost: u64) {
+        self.challenges.refund(client.client().ip(), cost, self.settings.challenge_budget);
     }
 
     /// Whether a source may draw one more Binding answer.

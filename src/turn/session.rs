@@ -145,9 +145,13 @@ impl Relay {
     ) -> usize {
         let mut ended = 0;
         for id in self.table.ids() {
-            let is_it =
-                |allocation: &mut Allocation| allocation.user.name() == name || allocation.user.id() == name;
-            if self.table.get(id).is_some_and(is_it) {
+            let Self { table, authenticator, .. } = self;
+            // Somebody outside may have given the user another name than the one in the credential.
+            let is_it = |allocation: &mut Allocation| {
+                let user = &allocation.user;
+                [user.name(), user.id(), authenticator.user_id(user.name())].contains(&name)
+            };
+            if table.get(id).is_some_and(is_it) {
                 self.end(now.mono, id, reason, out);
                 ended += 1;
             }

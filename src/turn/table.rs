@@ -123,6 +123,7 @@ mod tests {
     use super::super::channel::Channels;
     use super::super::event::Traffic;
     use super::super::five_tuple::ListenerId;
+    use super::super::judge::Origin;
     use super::super::permission::Permissions;
     use super::super::time::Millis;
     use super::*;
@@ -134,6 +135,7 @@ mod tests {
             client: FiveTuple::new(([192, 0, 2, 1], port).into(), ListenerId(0)),
             user: UserName::new("alice", "alice"),
             key: Key::derive(PasswordAlgorithm::Md5, "alice", "turn", b"wonderland"),
+            origin: Origin::User,
             credential_expires: None,
             began: Millis(0),
             transaction: TransactionId([0; 12]),

@@ -1,9 +1,9 @@
 """WebRTC peers in browsers that know no way to each other but a TURN server. Usage: call.py PLAN
 
 PLAN is a JSON file:
-  {"task": "talk" or "fail", "home": DIRECTORY, "authority": the certificate (PEM) to trust beside the usual,
+  {"task": "talk", "fail" or "show", "home": DIRECTORY, "authority": the certificate (PEM) to trust beside the usual,
    "peers": [{"browser": "chromium" or "firefox", "iceServer": {..}}, ..]}
-To talk takes two peers; any number can fail to get a candidate. It prints a line of JSON when the browsers run, and
+To talk takes two peers; any number can fail to get a candidate, or be shown in the page of the documentation. It prints a line of JSON when the browsers run, and
 one with what each peer has seen, or instead one with what has failed. Then the browsers stay until SIGTERM, so that one
 can see that it is the peers who leave the server clean, not the end of the browser.
 """
@@ -71,6 +71,16 @@ def fail(*peers):
 
 
 TASKS = {"talk": talk, "fail": fail}
+PAGE = Path(__file__).parents[2] / "docs" / "examples" / "relay_candidate.html"
+
+
+def show(browser, ice_servers):
+    """What the page of the documentation tells of these servers."""
+    browser.open(PAGE.as_uri())
+    pasted = json.dumps(json.dumps({"iceServers": ice_servers}))
+    browser.evaluate(f"document.getElementById('servers').value = {pasted}")
+    told = "[...document.querySelectorAll('#answers li')].map((line) => line.textContent)"
+    return browser.evaluate(f"askAll().then(() => {told})")
 
 
 def start_browsers(plan, browsers, stack):
@@ -81,6 +91,9 @@ def start_browsers(plan, browsers, stack):
 
 
 def carry_out(plan, browsers):
+    if plan["task"] == "show":
+        ice_servers = [peer["iceServer"] for peer in plan["peers"]]
+        return {"peers": [show(browser, ice_servers) for browser in browsers.values()]}
     peers = [
         Peer(f"peer {number}", browsers[peer["browser"]], peer["iceServer"])
         for number, peer in enumerate(plan["peers"])

@@ -38,6 +38,8 @@ pub(super) enum Task {
     Talk,
     /// Each of any number asks for candidates in vain.
     Fail,
+    /// The page of the documentation is given the servers of all of them.
+    Show,
 }
 
 /// A WebRTC peer and its way to the TURN server.
@@ -74,6 +76,7 @@ impl Call {
             "task": match task {
                 Task::Talk => "talk",
                 Task::Fail => "fail",
+                Task::Show => "show",
             },
             "home": home.path(),
             "authority": authority,

@@ -93,6 +93,16 @@ fn what_chromium_does_not_like_of_a_certificate_is_logged() {
     distrust(Chromium, "certificate_unknown");
 }
 
+#[test]
+fn the_page_of_the_documentation_works_in_chromium() {
+    show(Chromium);
+}
+
+#[test]
+fn the_page_of_the_documentation_works_in_firefox() {
+    show(Firefox);
+}
+
 /// Two peers who reach each other by relay candidates only. Messages, a long transfer and moving pictures arrive at
 /// both, and when they close nothing of them stays on the server.
 fn talk(parties: [(Browser, Way); 2]) {
@@ -137,6 +147,28 @@ fn refuse(browser: Browser) {
             );
         }
         assert_eq!(turn.allocations(), 0);
+        call.end();
+    });
+}
+
+/// `docs/examples/relay_candidate.html` tells of each URL what came of it.
+fn show(browser: Browser) {
+    with_browsers(&[browser], |home| {
+        let turn = Turn::start(home);
+        let wrong = Credential { password: "guessed".to_owned(), ..good_credential() };
+        let peers = [(Udp, good_credential()), (Tcp, wrong)].map(|(way, credential)| Peer {
+            browser,
+            url: turn.url(way),
+            credential,
+        });
+        let mut call = Call::start(home, Some(turn.authority()), &Task::Show, &peers);
+        let seen = call.seen();
+        let expected =
+            [format!("{}: relays from ", peers[0].url), format!("{}: no relay candidate. 401", peers[1].url)];
+        let told: Vec<_> = seen[0].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+        for line in &expected {
+            assert!(told.len() == 2 && told.iter().any(|told| told.starts_with(line)), "{line} in {told:?}");
+        }
         call.end();
     });
 }

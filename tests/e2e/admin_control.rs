@@ -76,6 +76,30 @@ fn a_revoked_credential_is_cut_off_at_once_and_stays_out() {
     assert_eq!(door.ask("DELETE /v1/credentials/a%00b", &[]).problem().0, 422);
 }
 
+/// Where nothing can be kept the operator is told so, and the user is out all the same.
+#[test]
+fn a_revocation_that_cannot_be_kept_is_in_force_until_a_restart() {
+    let home = Home::new("revoke-unkept");
+    let no_directory = home.file("no-directory", "");
+    let socket = home.path().join("admin.sock").display().to_string();
+    let mut server = Server::on_loopback(
+        &home,
+        &[
+            ("TURNBRIDGE_AUTH__SECRETS", SECRET),
+            ("TURNBRIDGE_SERVER__STATE_DIR", no_directory.to_str().unwrap()),
+            ("TURNBRIDGE_ADMIN__LISTEN", &format!("unix:{socket}")),
+        ],
+    );
+    server.hide(SECRET);
+    let credential = Credential::minted(SECRET, "alice", 600);
+    client(&server, &credential).allocate(|writer| writer).unwrap();
+    let (code, said) = run(home.turnbridge(&["revoke", "alice", "--admin", &socket]));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("will be forgotten when the server is restarted"), "{said}");
+    assert_eq!(server.ended(1)[0]["reason"], "revoked");
+    assert_eq!(client(&server, &credential).allocate(|writer| writer), Err(401));
+}
+
 #[test]
 fn a_server_that_drains_keeps_what_it_has_and_can_come_back() {
     let home = Home::new("drain");

@@ -70,6 +70,27 @@ fn the_manager_is_told_when_the_server_is_ready_reloading_alive_and_stopping() {
     assert_eq!(manager.heard(), "STOPPING=1\nSTATUS=stopping");
 }
 
+/// A manager that is told of an end cannot be told that there is none, and would kill the server in the end.
+#[test]
+fn a_drain_that_can_be_taken_back_is_no_end_for_the_manager() {
+    let home = Home::new("notify-cancel");
+    let manager = Manager::new(&home);
+    let notify = home.path().join("notify");
+    let server = Server::on_loopback(&home, &[("NOTIFY_SOCKET", notify.to_str().unwrap())]);
+    let mut client = Client::new(server.at("127.0.0.1"), server.credential());
+    client.allocate(|writer| writer).unwrap();
+    assert!(manager.heard().starts_with("READY=1\n"));
+    for (arguments, status) in [(["drain", "--stop"], "draining"), (["drain", "--cancel"], "serving")] {
+        assert_eq!(run(home.turnbridge(&arguments)).0, Some(0));
+        let heard = manager.heard();
+        assert!(heard.starts_with(&format!("STATUS={status} 1 allocation on ")), "{heard}");
+    }
+    server.process.reload();
+    assert!(manager.heard().starts_with("RELOADING=1\n"));
+    let ready = manager.heard();
+    assert!(ready.starts_with("READY=1\n") && ready.contains("STATUS=serving"), "{ready}");
+}
+
 #[test]
 fn a_server_that_cannot_start_is_never_ready() {
     let home = Home::new("notify-busy");

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use turnbridge::auth::{Key, PasswordAlgorithm, Refused};
+use turnbridge::auth::authenticator::Credentials;
+use turnbridge::auth::users::User;
+use turnbridge::auth::{Authenticator, Key, PasswordAlgorithm, Refused, Revocations, Secret};
 use turnbridge::turn::*;
 use turnbridge::wire::{AttributeType, Method};
 
@@ -216,4 +218,142 @@ fn neither_hashed_names_nor_newer_keys_are_offered_where_somebody_is_asked() {
     let request = dave.unsigned(Method::ALLOCATE, &[udp()]);
     let answer = rig.ask(&dave, &request);
     assert_eq!(answer.get(AttributeType::PASSWORD_ALGORITHMS).unwrap(), [0, 1, 0, 0]);
+}
+
+/// Whoever can answer a challenge could otherwise have somebody outside asked about any number of made-up names.
+#[test]
+fn who_asks_about_many_names_is_silenced_and_nobody_else_notices() {
+    let budget = Rate { per_second: 1, burst: 100 };
+    let mut rig = Rig::with(|setup| {
+        setup.settings.asks = true;
+        setup.settings.challenge_budget = budget;
+    });
+    let mut thief = dave("192.0.2.66:1");
+    challenged(&mut rig, &mut thief);
+    let mut asked = 0;
+    for number in 0..100 {
+        thief.user = format!("made-up-{number}");
+        let request = thief.signed(Method::ALLOCATE, &[udp()]);
+        asked += usize::from(matches!(&rig.send(&thief, &request).0[..], [Out::FindKey { .. }]));
+    }
+    assert_eq!(asked, 9, "99 are left of the budget, and each costs as much as a wrong password");
+    assert_eq!(rig.last.noted(), Some(Denial::Silenced));
+    assert_eq!(allocate(&mut rig, &mut dave("192.0.2.1:1"), grant()).code(), 0);
+}
+
+#[test]
+fn a_decision_gives_back_what_asking_has_cost() {
+    let budget = Rate { per_second: 1, burst: 20 };
+    let mut rig = Rig::with(|setup| {
+        setup.settings.asks = true;
+        setup.settings.challenge_budget = budget;
+    });
+    for port in 1..=15 {
+        let code = allocate(&mut rig, &mut dave(&format!("192.0.2.1:{port}")), grant()).code();
+        assert_eq!(code, 0, "client {port} behind one address");
+    }
+}
+
+/// An answer can be lost on its way back; a retransmission has it asked again, not sooner than that can be.
+#[test]
+fn a_retransmission_asks_again_when_the_answer_is_overdue() {
+    let (mut rig, mut dave) = (asking(), dave("192.0.2.1:1000"));
+    challenged(&mut rig, &mut dave);
+    let request = dave.signed(Method::ALLOCATE, &[udp()]);
+    let query = ask(&mut rig, &dave, &request);
+    rig.advance(Duration::from_millis(400));
+    assert!(rig.send(&dave, &request).0.is_empty());
+    rig.advance(Duration::from_millis(100));
+    assert_eq!(ask(&mut rig, &dave, &request), query, "the same question");
+    assert_eq!(decide(&mut rig, query, &Verdict::Granted(grant())).unwrap().code(), 0);
+}
+
+#[test]
+fn a_hashed_name_is_refused_and_not_left_without_an_answer() {
+    let (mut rig, mut alice) = (asking(), Client::alice("192.0.2.1:1"));
+    challenged(&mut rig, &mut alice);
+    alice.scheme = Scheme::UserHash;
+    alice.challenge.as_mut().unwrap().algorithms = vec![0, 1, 0, 0];
+    let user = raw(AttributeType::USERHASH, &turnbridge::auth::users::userhash("alice", REALM));
+    let challenge = alice.challenge.clone().unwrap();
+    let attributes = [
+        udp(),
+        user,
+        raw(AttributeType::REALM, &challenge.realm),
+        raw(AttributeType::NONCE, &challenge.nonce),
+        Attr::Sha1(alice.key()),
+    ];
+    let request = alice.unsigned(Method::ALLOCATE, &attributes);
+    assert_eq!(rig.ask(&alice, &request).code(), 401);
+}
+
+/// By the name in the credential, by the part of it that stays, and by what somebody outside calls the user.
+#[test]
+fn a15_a_user_is_revoked_under_each_of_its_names() {
+    let revocations = Arc::new(Revocations::default());
+    let credentials = Credentials {
+        realm: REALM.into(),
+        users: vec![User::with_password("alice", &Secret::new("wonderland")).unwrap()],
+        ..Credentials::default()
+    };
+    let authenticator = Arc::new(Authenticator::new(credentials).under(revocations.clone()));
+    let expiring = format!("{}:dave", START + 500);
+    for name in [expiring.as_str(), "dave", "crew-1"] {
+        let mut rig = asking();
+        let authenticator = authenticator.clone();
+        rig.operate(|relay, now, mut out| relay.set_authenticator(now, authenticator, &mut out));
+        let mut client = Client::new("192.0.2.1:1", &expiring, "bowman");
+        let granted = || Grant {
+            keys: Some(key(&expiring, "bowman")),
+            user_id: Some("crew-1".into()),
+            ..Grant::default()
+        };
+        assert_eq!(allocate(&mut rig, &mut client, granted()).code(), 0);
+        revocations.add(name, None, START).unwrap();
+        let ended =
+            rig.operate(|relay, now, mut out| relay.end_user(now, name, EndReason::Revoked, &mut out));
+        assert_eq!(ended, 1, "{name}");
+        assert_eq!(allocate(&mut rig, &mut client, granted()).code(), 401, "{name}");
+        assert_eq!(rig.last.denial(), Some(Denial::Credential(Refused::Revoked)), "{name}");
+        revocations.remove(name);
+    }
+    // The same where the password is the server's own to judge.
+    let mut rig = asking();
+    rig.operate(|relay, now, mut out| relay.set_authenticator(now, authenticator, &mut out));
+    revocations.add("acct-7", None, START).unwrap();
+    let policy = Grant { user_id: Some("acct-7".into()), ..Grant::default() };
+    assert_eq!(allocate(&mut rig, &mut Client::alice("192.0.2.2:1"), policy).code(), 401);
+}
+
+/// What tells a static user's allocation from others is whose key it is, not what else was said of it.
+#[test]
+fn a_static_user_that_is_removed_is_out_whatever_terms_it_had() {
+    let mut rig = asking();
+    let terms = Terms { allocations: Some(5), ..Terms::default() };
+    let policy = Grant { terms: Some(Arc::new(terms)), expires: Some(START + 500), ..Grant::default() };
+    assert_eq!(allocate(&mut rig, &mut Client::alice("192.0.2.1:1"), policy).code(), 0);
+    assert_eq!(allocate(&mut rig, &mut dave("192.0.2.2:1"), grant()).code(), 0);
+    let credentials = Credentials { realm: REALM.into(), ..Credentials::default() };
+    let nobody = Arc::new(Authenticator::new(credentials));
+    rig.operate(|relay, now, mut out| relay.set_authenticator(now, nobody, &mut out));
+    let left: Vec<_> = rig.relay.sessions(rig.now(), 0, 9).0.into_iter().map(|it| it.user).collect();
+    assert_eq!(left, ["dave".into()], "the key of the other one was given from outside");
+}
+
+/// A reload can change what is offered; whoever answers the old offer is told the new one.
+#[test]
+fn a_changed_offer_of_algorithms_is_a_stale_nonce_and_no_malformed_request() {
+    let mut rig = Rig::new();
+    let mut alice = Client::alice("192.0.2.1:1").with_scheme(Scheme::Sha256);
+    rig.allocate(&mut alice, &[]);
+    rig.reload(|settings, _| settings.asks = true);
+    let request = alice.signed(Method::REFRESH, &[]);
+    let answer = rig.ask(&alice, &request);
+    assert_eq!(answer.code(), 438);
+    alice.accept_challenge(&answer);
+    assert_eq!(alice.challenge.as_ref().unwrap().algorithms, [0, 1, 0, 0]);
+    alice.scheme = Scheme::Md5;
+    let request = alice.signed(Method::REFRESH, &[]);
+    let query = ask(&mut rig, &alice, &request);
+    assert_eq!(decide(&mut rig, query, &Verdict::Granted(Grant::default())).unwrap().code(), 0);
 }

@@ -1,7 +1,7 @@
 //! `[admin]`, and the URLs that clients are told.
 
-use super::{error_of, load_text, warnings_of};
-use crate::config::checked::Origins;
+use super::{Inputs, error_of, load, load_text, warnings_of};
+use crate::config::{admin::AdminAddress, checked::Origins};
 
 const KEY: &str = "0123456789abcdef01234567";
 
@@ -24,6 +24,13 @@ fn a_key_is_known_by_its_hash_alone() {
     let any =
         load_text("admin-any", &with_key("max_ttl = \"unlimited\"\nallowed_origins = [\"*\"]\n")).unwrap();
     assert_eq!((any.config.admin.keys[0].max_ttl, &any.config.admin.keys[0].origins), (None, &Origins::Any));
+}
+
+#[test]
+fn nothing_but_a_socket_of_this_host_is_open_unless_it_is_asked_for() {
+    let loaded = load(Inputs::default()).unwrap();
+    assert_eq!(loaded.config.admin.listen, [AdminAddress::Auto]);
+    assert!(loaded.config.metrics.listen.is_empty());
 }
 
 #[test]

@@ -59,3 +59,30 @@ fn nothing_that_tells_or_changes_something_is_open() {
         }
     }
 }
+
+/// Whoever has a key can have neither a file read nor a web server asked: all that a request can say is in this list. What
+/// is not described is refused.
+#[test]
+fn no_request_names_a_file_or_a_target() {
+    let document = document();
+    let resolve = |value: &Value| match value["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap().clone(),
+        None => value.clone(),
+    };
+    let mut said = BTreeSet::new();
+    let operations = document["paths"].as_object().unwrap().values();
+    for operation in operations.flat_map(|methods| methods.as_object().unwrap().values()) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            said.insert(resolve(parameter)["name"].as_str().unwrap().to_owned());
+        }
+        for content in
+            operation["requestBody"]["content"].as_object().into_iter().flat_map(|kinds| kinds.values())
+        {
+            let schema = resolve(&content["schema"]);
+            said.extend(schema["properties"].as_object().unwrap().keys().cloned());
+        }
+    }
+    let whom = ["user", "username", "id", "sid", "ip", "relay", "service", "transport", "silent"];
+    let how = ["Ttl", "ttl", "limit", "cursor", "level", "stop", "timeout_s"];
+    assert_eq!(said, whom.into_iter().chain(how).map(str::to_owned).collect());
+}

@@ -111,9 +111,11 @@ impl Record {
     }
 
     /// Writes the line. One at `info` per allocation, when it ends; its beginning is `debug`.
-    pub(super) fn log(&self) {
+    pub(super) fn log(&self, worker: u16) {
+        let session = |allocation: &AllocationId| SessionId { worker, allocation: *allocation };
         match self {
-            Self::Began { client, user, relay, additional, lifetime, .. } => tracing::debug!(
+            Self::Began { allocation, client, user, relay, additional, lifetime, .. } => tracing::debug!(
+                session = %session(allocation),
                 client = %client.client(),
                 transport = client.listener().transport().name(),
                 %user,
@@ -122,7 +124,8 @@ impl Record {
                 lifetime_s = lifetime.as_secs(),
                 "allocation created"
             ),
-            Self::Ended { client, user, relay, reason, age, traffic, .. } => tracing::info!(
+            Self::Ended { allocation, client, user, relay, reason, age, traffic, .. } => tracing::info!(
+                session = %session(allocation),
                 client = %client.client(),
                 transport = client.listener().transport().name(),
                 %user,

@@ -171,7 +171,7 @@ fn is_one_way(traffic: &Traffic) -> bool {
 /// What is wrong with a request, or with the moment it comes at.
 const fn request(refusal: Refusal) -> &'static str {
     match refusal {
-        Refusal::TryAlternate => "another server is to be asked",
+        Refusal::TryAlternate => "the server drains, and the client is told another one to ask",
         Refusal::BadRequest => "something in the request is missing or makes no sense",
         Refusal::Unauthenticated => {
             "no credentials in the request: the client is challenged, as all are at first"

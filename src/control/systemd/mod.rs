@@ -8,5 +8,5 @@ mod sockets;
 mod watchdog;
 
 pub use notifier::Notifier;
-pub(super) use service::Service;
+pub(super) use service::{Leaving, Service};
 pub(super) use sockets::{InheritedSockets, Kind};

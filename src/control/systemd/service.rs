@@ -13,6 +13,8 @@ pub(in super::super) struct Service {
     watchdog: Option<Watchdog>,
     /// What it does, and where clients are heard, for `systemctl status`.
     doing: &'static str,
+    /// When the manager was last asked for patience with the end.
+    extended: Option<Instant>,
     listeners: String,
     /// What the status says, and since when.
     told: Option<(u32, Instant)>,
@@ -21,10 +23,22 @@ pub(in super::super) struct Service {
 /// A status that changes more often than this is of no use to people.
 const STATUS_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How the server drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Leaving {
+    /// The manager wants it to end.
+    ForGood,
+    /// An operator wants it to, and may think better of it.
+    Perhaps,
+}
+
+/// How much patience the manager is asked for at a time, while the server drains for good.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Service {
     pub(in super::super) fn of_this_process() -> Self {
         let (notifier, watchdog) = (Notifier::of_this_process(), Watchdog::of_this_process(Instant::now()));
-        Self { notifier, watchdog, doing: "serving", listeners: String::new(), told: None }
+        Self { notifier, watchdog, doing: "serving", extended: None, listeners: String::new(), told: None }
     }
 
     /// Everything is open and served.
@@ -45,11 +59,24 @@ impl Service {
         self.notifier.ready(&self.status(allocations));
     }
 
-    /// The server drains before it stops, which may take this long.
-    pub(in super::super) fn leaving(&mut self, patience: Duration) {
+    /// The server drains. If it stops for good then, the manager is asked for patience as long as that takes.
+    pub(in super::super) fn leaving(&mut self, leaving: Leaving, allocations: u32) {
         self.doing = "draining";
-        self.notifier.stopping("draining");
-        self.notifier.extend(patience);
+        match leaving {
+            Leaving::ForGood => {
+                self.notifier.stopping("draining");
+                self.notifier.extend(PATIENCE);
+                self.extended = Some(Instant::now());
+            }
+            // A manager that is told of an end cannot be told that there is none.
+            Leaving::Perhaps => self.notifier.status(&self.status(allocations)),
+        }
+    }
+
+    /// It serves on after all.
+    pub(in super::super) fn staying(&mut self, allocations: u32) {
+        self.doing = "serving";
+        self.notifier.status(&self.status(allocations));
     }
 
     pub(in super::super) fn stopping(&self) {
@@ -65,6 +92,10 @@ impl Service {
     pub(in super::super) fn turn<C>(&mut self, now: Instant, workers: &[WorkerLine<C>], allocations: u32) {
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.look(now, workers, &self.notifier);
+        }
+        if self.extended.is_some_and(|extended| now >= extended + PATIENCE / 4) {
+            self.notifier.extend(PATIENCE);
+            self.extended = Some(now);
         }
         let is_news = |(told, at): (u32, Instant)| told != allocations && now >= at + STATUS_PATIENCE;
         if self.told.is_some_and(is_news) {
