@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::config::raw;
+use crate::auth::Secret;
+use crate::config::{Config, raw};
 
 /// One key that has another value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,19 @@ fn other_masked<'a>(old: &'a raw::Config, new: &'a raw::Config) -> impl Iterator
         let was = was.iter().find(|was| was.key == is.key && !was.is_same(&is))?;
         let (old, new) = (was.shown(), format!("{} ({})", is.shown(), is.what_is_masked()));
         Some(Change { key: is.key, old: Some(old), new: Some(new) })
+    })
+}
+
+/// Secrets that differ because the files they are in do, though nothing is written about them anew.
+pub(super) fn of_contents(old: &Config, new: &Config, told: &[Change]) -> Option<Change> {
+    let secrets = |config: &Config| -> Vec<Secret> {
+        config.auth.secrets.iter().map(|named| named.secret.clone()).collect()
+    };
+    let is_told = told.iter().any(|change| change.key.starts_with("auth.secret"));
+    (!is_told && secrets(old) != secrets(new)).then(|| Change {
+        key: "auth.secret_files".to_owned(),
+        old: Some("***".to_owned()),
+        new: Some("*** (a file has another secret)".to_owned()),
     })
 }
 

@@ -128,9 +128,10 @@ impl Reloader {
         let Loaded { mut raw, mut config, warnings, secret_files: _ } = loaded;
         let all_changes = difference::between(&old.raw, &raw);
         keep_what_is_open(&old, &mut raw, &mut config);
-        let changes = difference::between(&old.raw, &raw);
+        let mut changes = difference::between(&old.raw, &raw);
         let at_restart = all_changes.into_iter().filter(|change| !changes.contains(change)).collect();
         credentials::complete(&mut config).map_err(|error| Problems(vec![error.to_string()]))?;
+        changes.extend(difference::of_contents(&old.config, &config, &changes));
         let certificates = match &self.watch {
             Some(watch) => Some(watch.prepare(&config.tls, unix_now()).map_err(Problems)?),
             None => None,

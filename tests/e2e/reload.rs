@@ -221,6 +221,7 @@ fn a_secret_is_rotated_while_people_talk() {
     std::fs::write(&secret, other).unwrap();
     server.process.reload();
     server.wait_for("configuration reloaded", |_| Some(()));
+    assert_eq!(server.logged("configuration changed")[0]["key"], "auth.secret_files");
     early.send(CHANNEL, b"to myself");
     assert_eq!(early.receive(CHANNEL), b"to myself");
     early.bind(CHANNEL, relay).expect("it is good until it expires");
