@@ -7,11 +7,12 @@ use super::{
     settings::{self, SettingArgs},
 };
 use crate::{
-    config::{Config, Loaded},
+    config::{self, Config, Loaded},
     control::{
         acme,
         advert::{Advert, advice_on_relays},
         certs::Watch,
+        config_files::ConfigFiles,
         credentials,
         first_minute::first_minute,
         logging::{self, Style},
@@ -39,7 +40,10 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
-    let loaded = settings::load(args.config.as_deref(), &args.settings)?;
+    let (file, flags) = (args.config.clone(), args.settings.clone());
+    let files = file.iter().cloned().chain(config::env::files(std::env::vars_os())).collect();
+    let load = Box::new(move || settings::load_config(file.as_deref(), &flags));
+    let (files, loaded) = ConfigFiles::load(files, &load)?;
     if args.check {
         return check::report(&loaded);
     }
@@ -54,9 +58,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
         tracing::warn!(detail = %warning, "configuration can be improved");
     }
     // From here on there is a log, and it is where an operator looks.
-    let (file, flags) = (args.config.clone(), args.settings.clone());
-    let load = Box::new(move || settings::load_config(file.as_deref(), &flags));
-    let served = serve(loaded, load, args.config.is_none(), style);
+    let served = serve(loaded, (load, files), args.config.is_none(), style);
     Ok(served.map_or_else(
         |failure| {
             tracing::error!(reason = %failure.messages.join("\n"), "server stopped");
@@ -66,8 +68,13 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     ))
 }
 
-fn serve(loaded: Loaded, load: Load, is_first_try: bool, style: Style) -> Result<(), Failure> {
-    let Loaded { raw, mut config, warnings: _ } = loaded;
+fn serve(
+    loaded: Loaded,
+    (load, files): (Load, ConfigFiles),
+    is_first_try: bool,
+    style: Style,
+) -> Result<(), Failure> {
+    let Loaded { raw, mut config, warnings: _, secret_files: _ } = loaded;
     let own_secret = credentials::complete(&mut config)?;
     let host = net::sys::interfaces::local_addresses()?;
     let certificates = load_certificates(&config)?;
@@ -78,6 +85,7 @@ fn serve(loaded: Loaded, load: Load, is_first_try: bool, style: Style) -> Result
     };
     let start = Start {
         load,
+        files,
         advert: Advert::of(&config, &host),
         config: config.clone(),
         raw,

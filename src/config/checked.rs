@@ -33,11 +33,11 @@ use super::{
     address::PortRange,
     choice::{ChannelNumbers, LogFormat, LogLevel, StateDir, Workers},
     error::{ConfigError, Place, Problem},
-    raw,
+    raw, secret_file,
     source::Source,
     units::Bytes,
 };
-use crate::auth::name;
+use crate::auth::{Secret, name};
 use ipnet::IpNet;
 use std::{
     num::NonZeroU16,
@@ -96,6 +96,8 @@ pub struct Server {
     pub receive_buffer: u32,
     /// The same for sending.
     pub send_buffer: u32,
+    /// Whether a change of its files is taken into use by itself.
+    pub reload_on_change: bool,
 }
 
 /// `[peers]`, checked. An address in `allow` is allowed, whatever `deny` or the built-in policy say.
@@ -109,9 +111,14 @@ pub struct Peers {
     pub ports: PortRange,
 }
 
-/// Checks `raw`; all problems are found at once. Also returns warnings: what works but is probably not meant.
-pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<String>), ConfigError> {
-    let mut findings = Findings { source, problems: Vec::new(), warnings: Vec::new() };
+/// Checks `raw`; all problems are found at once. Also returns warnings (what works but is probably not meant), and the
+/// files that secrets were read from.
+pub(super) fn check(
+    raw: &raw::Config,
+    source: &Source,
+) -> Result<(Config, Vec<String>, Vec<PathBuf>), ConfigError> {
+    let mut findings =
+        Findings { source, problems: Vec::new(), warnings: Vec::new(), secret_files: Vec::new() };
     let realm = check_realm(&raw.server.realm, &mut findings);
     let config = Config {
         server: check_server(&raw.server, &realm, &mut findings),
@@ -134,9 +141,10 @@ pub(super) fn check(raw: &raw::Config, source: &Source) -> Result<(Config, Vec<S
         log_level: raw.log.level,
         log_format: raw.log.format,
     };
-    match findings.problems.is_empty() {
-        true => Ok((config, findings.warnings)),
-        false => Err(ConfigError { problems: findings.problems }),
+    let Findings { source: _, problems, warnings, secret_files } = findings;
+    match problems.is_empty() {
+        true => Ok((config, warnings, secret_files)),
+        false => Err(ConfigError { problems, secret_files }),
     }
 }
 
@@ -145,6 +153,7 @@ struct Findings<'a> {
     source: &'a Source,
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    secret_files: Vec<PathBuf>,
 }
 
 impl Findings<'_> {
@@ -155,6 +164,16 @@ impl Findings<'_> {
 
     fn warning(&mut self, message: impl Into<String>) {
         self.warnings.push(message.into());
+    }
+
+    /// Reads the secret in the file that is named at `key`; `None` after a problem.
+    fn read_secret(&mut self, path: PathBuf, key: &str) -> Option<Secret> {
+        let read = secret_file::read(&path);
+        if read.as_ref().is_ok_and(|file| file.world_readable) {
+            self.warning(format!("{} can be read by every user of this host; chmod o-r it", path.display()));
+        }
+        self.secret_files.push(path);
+        read.map_err(|message| self.problem(key, message)).ok().map(|file| file.secret)
     }
 
     /// A relative path in a file means beside that file, wherever the server was started from; one that begins with
@@ -221,6 +240,7 @@ fn check_server(raw: &raw::Server, realm: &str, findings: &mut Findings<'_>) -> 
         },
         receive_buffer: check_buffer("server.receive_buffer", raw.receive_buffer, findings),
         send_buffer: check_buffer("server.send_buffer", raw.send_buffer, findings),
+        reload_on_change: raw.reload_on_change,
     }
 }
 

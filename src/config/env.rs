@@ -5,7 +5,10 @@ use super::{
     nearest::nearest,
     private, raw, secret_file,
 };
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 use toml::{Table, Value};
 
 /// A value that goes over what the file says.
@@ -46,12 +49,20 @@ pub fn overrides(
     // The order of the environment is an accident of whoever started us.
     found.sort_by(|one, other| one.key.cmp(&other.key));
     problems.sort_by(|one, other| one.place_name().cmp(other.place_name()));
-    if problems.is_empty() { Ok(found) } else { Err(ConfigError { problems }) }
+    if problems.is_empty() { Ok(found) } else { Err(ConfigError::many(problems)) }
+}
+
+/// The files that variables with `__FILE` at their end name.
+pub fn files(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<PathBuf> {
+    let known = known_keys();
+    let is_file = |name: &str| is_ours(name) && match_known(name, &known).is_some_and(|(_, is_file)| is_file);
+    let named = environment.into_iter().filter(|(name, _)| name.to_str().is_some_and(is_file));
+    named.map(|(_, path)| path.into()).collect()
 }
 
 /// Takes one `KEY=VALUE` from the flag `--set`, with the value written as in the environment.
 pub fn set(assignment: &str) -> Result<Override, ConfigError> {
-    let fail = |message: String| ConfigError { problems: vec![problem("--set", &message)] };
+    let fail = |message: String| ConfigError::many(vec![problem("--set", &message)]);
     let (key, text) = assignment
         .split_once('=')
         // What was written is not repeated: a secret may be in it.
@@ -277,6 +288,8 @@ mod tests {
         let found = from(&[("TURNBRIDGE_AUTH__SECRETS__FILE", path)]);
         std::fs::remove_dir_all(&directory).unwrap();
         assert_eq!(found, Ok(vec![("auth.secrets".to_owned(), expected)]));
+        let named = ["TURNBRIDGE_AUTH__SECRETS__FILE", "TURNBRIDGE_SERVER__REALM", "LOG__FILE"];
+        assert_eq!(files(named.map(|name| (name.into(), path.into()))), [Path::new(path)]);
         let missing = from(&[("TURNBRIDGE_AUTH__SECRETS__FILE", path)]).unwrap_err();
         assert!(
             missing.starts_with("TURNBRIDGE_AUTH__SECRETS__FILE: ") && missing.contains("cannot be read"),

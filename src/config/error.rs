@@ -10,6 +10,8 @@ use std::{
 pub struct ConfigError {
     /// Never empty.
     pub problems: Vec<Problem>,
+    /// The files that it names for secrets, as far as that is known: a change of one may mend it.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// One thing that is wrong.
@@ -49,7 +51,11 @@ pub enum Place {
 
 impl ConfigError {
     pub(crate) fn one(place: Place, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { problems: vec![Problem { place, key: key.into(), message: message.into() }] }
+        Self::many(vec![Problem { place, key: key.into(), message: message.into() }])
+    }
+
+    pub(super) fn many(problems: Vec<Problem>) -> Self {
+        Self { problems, secret_files: Vec::new() }
     }
 
     pub(super) fn whole_file(path: &Path, message: String) -> Self {

@@ -48,13 +48,15 @@ pub struct Loaded {
     pub config: Config,
     /// What is allowed but probably not wanted, each a sentence.
     pub warnings: Vec<String>,
+    /// The files that it names for secrets.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// Reads, merges and checks.
 pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     let (raw, source) = merge(inputs)?;
-    let (config, warnings) = checked::check(&raw, &source)?;
-    Ok(Loaded { raw, config, warnings })
+    let (config, warnings, secret_files) = checked::check(&raw, &source)?;
+    Ok(Loaded { raw, config, warnings, secret_files })
 }
 
 /// Reads and merges, and does not look at any other file: for commands that are not the server, and may not be allowed

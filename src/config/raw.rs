@@ -88,6 +88,8 @@ pub struct Server {
     pub receive_buffer: Bytes,
     #[serde(with = "one")]
     pub send_buffer: Bytes,
+    #[serde(with = "switch")]
+    pub reload_on_change: bool,
 }
 
 /// `[[listener]]`
@@ -288,6 +290,7 @@ impl Default for Server {
             workers: Workers::Auto,
             receive_buffer: Bytes(4 << 20),
             send_buffer: Bytes(4 << 20),
+            reload_on_change: false,
         }
     }
 }

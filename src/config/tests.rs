@@ -133,7 +133,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     assert_eq!(
         error_of("unknown-key", "[server]\nrealm = \"x\"\nwrokers = 2\n"),
         "t.toml:3:1: server.wrokers: `wrokers` is not a known key; did you mean `workers`?
-  known here: realm, name, urls, state_dir, workers, receive_buffer, send_buffer
+  known here: realm, name, urls, state_dir, workers, receive_buffer, send_buffer, reload_on_change
   |
 3 | wrokers = 2
   | ^^^^^^^"

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::accounting::Accounting;
+use super::address_book::AddressBook;
 use super::advert::Advert;
 use super::auth_webhook::Asker;
 use super::events::EventLog;
@@ -58,8 +59,9 @@ impl Crew {
             return Err(ServeError::NoRelayAddress);
         }
         let count = config.server.workers.map_or_else(worker::worker_count, |count| usize::from(count.get()));
+        let book = AddressBook::new();
         let neighbours =
-            neighbours::find(config).map_err(ServeError::system("find the address of a fallback"))?;
+            neighbours::find(config, &book).map_err(ServeError::system("find the address of a fallback"))?;
         let opened =
             listeners::open(config, &neighbours, sockets, &mut advert, count).map_err(ServeError::Listen)?;
         let quota = Arc::new(Quota::new(random()?));
@@ -71,7 +73,7 @@ impl Crew {
             seed: 0,
             number: RelayNumber::ALONE,
         };
-        let network = Network::new(config, &advert, opened.streams, (random_bytes()?, random()?));
+        let network = Network::new(config, &advert, opened.streams, book, (random_bytes()?, random()?));
         let streams = stream_options(config, tls);
         let clock = Clock::new();
         let mut workers = Vec::with_capacity(count);

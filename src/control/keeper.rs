@@ -173,13 +173,18 @@ impl Keeper {
         reload
     }
 
-    /// Gives back what a crowd has left behind, and takes in certificates that have changed.
+    /// Gives back what a crowd has left behind, and takes in files that have changed.
     fn look_around(&mut self) {
         if self.tide.has_ebbed(self.plane.quota().total()) {
             memory::give_back();
         }
         if let Some(watch) = self.reloader.watch() {
             watch.look(Instant::now(), unix_now()).iter().for_each(Notice::log);
+        }
+        if self.plane.live().config.server.reload_on_change && self.reloader.have_files_changed() {
+            tracing::info!("the configuration's files have changed");
+            // All of it is in the log.
+            let _ = self.reload();
         }
     }
 }

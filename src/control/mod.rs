@@ -2,10 +2,12 @@
 
 pub mod accounting;
 pub mod acme;
+mod address_book;
 pub mod admin;
 pub mod advert;
 pub mod auth_webhook;
 pub mod certs;
+pub mod config_files;
 mod counterparts;
 pub mod credentials;
 mod crew;
@@ -34,6 +36,7 @@ pub mod sessions;
 pub mod settings;
 pub mod state;
 pub mod systemd;
+mod telling;
 mod tide;
 pub mod utc;
 pub(crate) mod webhook_signature;

@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::address_book::AddressBook;
 use super::advert::Advert;
 use super::neighbours;
 use crate::config::Config;
@@ -21,28 +22,31 @@ pub(super) struct Network {
     pub(super) caps: Arc<Caps>,
     /// The numbers of the configured listeners that the sockets for connections belong to.
     streams: Arc<[usize]>,
+    book: AddressBook,
 }
 
 impl Network {
-    /// What `config` and `advert` say, for sockets of these listeners. The seeds are for the ports and the tables of
-    /// connections.
+    /// What `config` and `advert` say, for sockets of these listeners, whose neighbours are in `book`. The seeds are for
+    /// the ports and the tables of connections.
     pub(super) fn new(
         config: &Config,
         advert: &Advert,
         streams: Arc<[usize]>,
+        book: AddressBook,
         (ports_seed, caps_seed): ([u8; 32], u64),
     ) -> Self {
         Self {
             ports: Arc::new(RelayPorts::new(&advert.relays, config.relay.ports.ports(), ports_seed)),
             caps: Arc::new(Caps::new(cap_limits(config), caps_seed)),
             streams,
+            book,
         }
     }
 
     /// What each running worker is to be told. The listeners of `config` have to be those of the open sockets. The names of
-    /// fallbacks are looked up, which can take a while and fail.
+    /// fallbacks that are not in use yet are looked up, which can take some seconds and fail.
     pub(super) fn settings(&self, config: &Config, tls: Option<TlsConfigs>) -> io::Result<NetSettings> {
-        let found = neighbours::find(config)?;
+        let found = neighbours::find(config, &self.book)?;
         let of_socket = |listener: &usize| found.get(*listener).cloned().unwrap_or_default();
         let neighbours = self.streams.iter().map(of_socket).collect();
         Ok(NetSettings { streams: stream_options(config, tls), neighbours })
@@ -52,6 +56,7 @@ impl Network {
     pub(super) fn change(&self, config: &Config, advert: &Advert) {
         self.ports.reconfigure(&advert.relays, config.relay.ports.ports());
         self.caps.set_limits(cap_limits(config));
+        self.book.keep(&neighbours::services(config));
     }
 }
 
@@ -106,7 +111,7 @@ mod tests {
     /// One whose last listener has two sockets.
     fn network() -> Network {
         let (config, advert) = made(&[]);
-        Network::new(&config, &advert, [0, 2, 2].into(), ([0; 32], 0))
+        Network::new(&config, &advert, [0, 2, 2].into(), AddressBook::new(), ([0; 32], 0))
     }
 
     #[test]

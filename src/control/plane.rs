@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,7 @@ use super::explain::Decisions;
 use super::news::News;
 use super::reload::Reload;
 use super::revoked::{RevokeError, Revoked};
+use super::telling;
 use super::utc::unix_now;
 use crate::auth::Authenticator;
 use crate::config::{self, Config};
@@ -265,46 +266,27 @@ impl Plane {
         self.revoked.all()
     }
 
-    /// Gives all workers other settings of the network.
-    pub(super) fn reconfigure(&self, settings: &NetSettings) {
-        let deadline = Instant::now() + PATIENCE;
-        for (number, worker) in self.workers.iter().enumerate() {
-            // A queue that is full is empty in a moment, unless the worker is stuck.
-            while worker.reconfigure(settings.clone()).is_err() {
-                if Instant::now() >= deadline {
-                    tracing::error!(worker = number, "a worker does not take new settings of the network");
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
+    /// Gives all workers other settings of the network. Returns the numbers of those who do not take them.
+    pub(super) fn reconfigure(&self, settings: &NetSettings) -> Vec<usize> {
+        let send = |_, worker: &WorkerLine<Relay>| worker.reconfigure(settings.clone());
+        let late = telling::hand_out(&self.workers, Instant::now() + PATIENCE, send);
+        if !late.is_empty() {
+            tracing::error!(workers = ?late, "workers do not take new settings of the network");
         }
+        late
     }
 
-    /// Tells all workers the same, and waits until they know.
+    /// Tells all workers the same, and waits until they know. Returns the numbers of those who do not yet.
     pub(super) fn tell_all(
         &self,
         what: &'static str,
         action: impl Fn(&mut Relay, Now, &mut dyn FnMut(Output<'static, '_>)) + Clone + Send + 'static,
-    ) {
-        let (told, answers) = mpsc::channel();
-        let mut missing = 0;
-        for worker in &self.workers {
-            let (action, told) = (action.clone(), told.clone());
-            let sent = worker.with_core(move |relay, now, out| {
-                action(relay, now, out);
-                // Whoever waits may have lost patience.
-                let _ = told.send(());
-            });
-            missing += usize::from(sent.is_err());
+    ) -> Vec<usize> {
+        let late = telling::tell(&self.workers, Instant::now() + PATIENCE, action);
+        if !late.is_empty() {
+            tracing::error!(what, workers = ?late, "workers do not answer; they have not been told yet");
         }
-        drop(told);
-        let deadline = Instant::now() + PATIENCE;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let knowing = std::iter::from_fn(|| answers.recv_timeout(left()).ok()).count();
-        if missing > 0 || knowing < self.workers.len() {
-            let workers = self.workers.len() - knowing;
-            tracing::error!(what, workers, "workers do not answer; they have not been told yet");
-        }
+        late
     }
 
     /// Asks one worker's core something, on its thread and between two packets.

@@ -1,5 +1,6 @@
 //! Reads the configuration again and takes it into use, whole or not at all.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,6 +8,7 @@ use std::time::Instant;
 use super::acme::{self, AcmeThread};
 use super::advert::Advert;
 use super::certs::{Notice, Prepared, Watch};
+use super::config_files::ConfigFiles;
 use super::counterparts::{Counterparts, Difference};
 use super::credentials;
 use super::difference::{self, Change};
@@ -18,6 +20,7 @@ use super::server::check_open_files;
 use super::settings::{Former, settings};
 use super::utc::unix_now;
 use crate::auth::Authenticator;
+use crate::config::checked::Server;
 use crate::config::{Config, ConfigError, Loaded, raw};
 use crate::net::sys::interfaces;
 use crate::net::worker::NetSettings;
@@ -37,6 +40,8 @@ pub struct Reloaded {
     pub at_restart: Vec<Change>,
     /// What is allowed but probably not wanted.
     pub warnings: Vec<String>,
+    /// What of it is not in force yet, although it should be.
+    pub missing: Vec<String>,
 }
 
 /// Why a configuration was not taken into use: all that is wrong with it.
@@ -46,6 +51,7 @@ pub struct Problems(pub Vec<String>);
 /// What can be read again.
 pub(super) struct Reloader {
     load: Load,
+    files: ConfigFiles,
     network: Network,
     watch: Option<Watch>,
     acme: Option<AcmeThread>,
@@ -60,23 +66,30 @@ struct Next {
     net: NetSettings,
     certificates: Option<Prepared>,
     counterparts: Difference,
+    /// What orders certificates from now on, if that changes.
+    acme: Option<Option<acme::Setup>>,
     reloaded: Reloaded,
 }
 
 impl Reloader {
     pub(super) fn new(
-        load: Load,
+        (load, files): (Load, ConfigFiles),
         network: Network,
         watch: Option<Watch>,
         acme: Option<AcmeThread>,
         counterparts: Arc<Counterparts>,
     ) -> Self {
-        Self { load, network, watch, acme, counterparts, former: Former::default() }
+        Self { load, files, network, watch, acme, counterparts, former: Former::default() }
     }
 
     /// The certificates, if there are any.
     pub(super) fn watch(&mut self) -> Option<&mut Watch> {
         self.watch.as_mut()
+    }
+
+    /// Whether what a reload reads has changed since.
+    pub(super) fn have_files_changed(&mut self) -> bool {
+        self.files.have_changed(Instant::now())
     }
 
     /// Reads the certificates again, and nothing else.
@@ -93,7 +106,8 @@ impl Reloader {
     /// Reads everything again. What is wrong changes nothing, and is told.
     pub(super) fn reload(&mut self, plane: &Plane) -> Reload {
         self.counterparts.reopen();
-        let reload = match self.prepare(plane) {
+        let loaded = self.files.follow(&self.load).map_err(Problems::of_config);
+        let reload = match loaded.and_then(|loaded| self.prepare(plane, loaded)) {
             Ok(next) => Ok(self.apply(plane, next)),
             Err(problems) => Err(problems),
         };
@@ -109,9 +123,9 @@ impl Reloader {
         reload
     }
 
-    fn prepare(&self, plane: &Plane) -> Result<Next, Problems> {
+    fn prepare(&self, plane: &Plane, loaded: Loaded) -> Result<Next, Problems> {
         let old = plane.live();
-        let Loaded { mut raw, mut config, warnings } = (self.load)().map_err(Problems::of_config)?;
+        let Loaded { mut raw, mut config, warnings, secret_files: _ } = loaded;
         let all_changes = difference::between(&old.raw, &raw);
         keep_what_is_open(&old, &mut raw, &mut config);
         let changes = difference::between(&old.raw, &raw);
@@ -136,6 +150,7 @@ impl Reloader {
             .map_err(|error| Problems(vec![format!("the address of a fallback cannot be found: {error}")]))?;
         let counterparts =
             Difference::between(&old.config, &config).map_err(|problem| Problems(vec![problem]))?;
+        let acme = self.another_acme(&old.config, &config)?;
         let authenticator = plane.authenticator(&config);
         let tls_name = old.tls_name.clone();
         let live = Live { config, raw, advert, authenticator, tls_name };
@@ -145,12 +160,13 @@ impl Reloader {
             net,
             certificates,
             counterparts,
-            reloaded: Reloaded { changes, at_restart, warnings },
+            acme,
+            reloaded: Reloaded { changes, at_restart, warnings, missing: Vec::new() },
         })
     }
 
     fn apply(&mut self, plane: &Plane, next: Next) -> Reloaded {
-        let Next { mut live, host, net, certificates, counterparts, reloaded } = next;
+        let Next { mut live, host, net, certificates, counterparts, acme, mut reloaded } = next;
         let old = plane.live();
         // Before anybody asks because of it.
         self.counterparts.apply(counterparts);
@@ -159,18 +175,19 @@ impl Reloader {
         let settings = Arc::new(settings(&live.config, &live.advert, &host, workers, &self.former));
         let authenticator: Arc<Authenticator> = live.authenticator.clone();
         self.network.change(&live.config, &live.advert);
-        plane.reconfigure(&net);
-        plane.tell_all("the new configuration", move |relay, now, mut out| {
+        let mut late: BTreeSet<usize> = plane.reconfigure(&net).into_iter().collect();
+        late.extend(plane.tell_all("the new configuration", move |relay, now, mut out| {
             relay.set_settings(now, settings.clone(), &mut out);
             relay.set_authenticator(now, authenticator.clone(), &mut out);
-        });
+        }));
+        reloaded.missing.extend(late.into_iter().map(not_told));
         if let (Some(watch), Some(prepared)) = (&mut self.watch, certificates) {
             watch.take(prepared, unix_now()).iter().for_each(Notice::log);
             watch.reload(Instant::now(), unix_now()).iter().for_each(Notice::log);
             live.tls_name = watch.name();
         }
         check_open_files(&live.config);
-        self.restart_acme(&old.config, &live.config);
+        reloaded.missing.extend(acme.and_then(|setup| self.restart_acme(setup).err()));
         if old.config.log_level != live.config.log_level {
             logging::set_level(live.config.log_level);
         }
@@ -178,21 +195,31 @@ impl Reloader {
         reloaded
     }
 
-    /// Another order, or another CA, is for another client.
-    fn restart_acme(&mut self, old: &Config, new: &Config) {
-        if old.tls.acme == new.tls.acme {
-            return;
+    /// Another order, or another CA, is for another client, and so is one that could not be started.
+    fn another_acme(&self, old: &Config, new: &Config) -> Result<Option<Option<acme::Setup>>, Problems> {
+        let Some(watch) = &self.watch else { return Ok(None) };
+        if old.tls.acme == new.tls.acme && new.tls.acme.is_some() == self.acme.is_some() {
+            return Ok(None);
         }
-        self.acme = None;
-        let Some(watch) = &self.watch else { return };
-        let setup = acme::Setup::of(new, watch.store()).map_err(|error| error.to_string());
-        let started = setup
-            .and_then(|setup| setup.map(acme::Setup::start).transpose().map_err(|error| error.to_string()));
-        match started {
-            Ok(acme) => self.acme = acme,
-            Err(reason) => tracing::error!(reason, "the ACME client cannot be started; nothing is renewed"),
-        }
+        let setup = acme::Setup::of(new, watch.store());
+        setup.map(Some).map_err(|error| Problems(vec![error.to_string()]))
     }
+
+    fn restart_acme(&mut self, setup: Option<acme::Setup>) -> Result<(), String> {
+        // It may have a port open that the next one needs.
+        self.acme = None;
+        let started = setup.map(acme::Setup::start).transpose();
+        self.acme = started.map_err(|error| {
+            format!("the ACME client cannot be started, and no certificate is renewed: {error}; mend that and reload again")
+        })?;
+        Ok(())
+    }
+}
+
+fn not_told(worker: usize) -> String {
+    format!(
+        "worker {worker} does not answer and has not taken the new configuration yet; reload again once it does"
+    )
 }
 
 /// Sockets that are open stay what they are: what is written about them waits for a restart.
@@ -220,8 +247,8 @@ fn keep_what_is_open(old: &Live, raw: &mut raw::Config, config: &mut Config) {
     raw.server.send_buffer = old.raw.server.send_buffer;
     raw.server.state_dir.clone_from(&old.raw.server.state_dir);
     raw.log.format = old.raw.log.format;
-    let (realm, urls) = (config.server.realm.clone(), config.server.urls.clone());
-    config.server = crate::config::checked::Server { realm, urls, ..old.config.server.clone() };
+    let Server { realm, urls, reload_on_change, .. } = config.server.clone();
+    config.server = Server { realm, urls, reload_on_change, ..old.config.server.clone() };
 }
 
 impl Problems {
@@ -245,6 +272,9 @@ impl Reloaded {
                 new = new.as_deref(),
                 "this change waits for a restart of the server"
             );
+        }
+        for reason in &self.missing {
+            tracing::error!(reason, "the new configuration is not wholly in force");
         }
         tracing::info!(changes = self.changes.len(), "configuration reloaded");
     }

@@ -6,6 +6,7 @@ use super::admin::AdminListenError;
 use super::advert::Advert;
 use super::auth_webhook;
 use super::certs::Watch;
+use super::config_files::ConfigFiles;
 use super::counterparts::{Counterparts, Ready};
 use super::crew::{Crew, Ears};
 use super::events::EventLog;
@@ -28,6 +29,8 @@ use std::{fmt, io, net::IpAddr};
 pub struct Start {
     /// Reads the configuration again.
     pub load: Load,
+    /// The files it is read from.
+    pub files: ConfigFiles,
     /// The configuration, found good. It lets somebody log in: where what was written does not, by the server's own secret.
     pub config: Config,
     /// The same as it was written, to be shown.
@@ -159,7 +162,8 @@ pub fn run(mut start: Start, ready: impl FnOnce(&Advert)) -> Result<(), ServeErr
         .map(acme::Setup::start)
         .transpose()
         .map_err(ServeError::system("start the ACME client"))?;
-    let reloader = Reloader::new(start.load, crew.network.clone(), watch, acme, counterparts.clone());
+    let reloader =
+        Reloader::new((start.load, start.files), crew.network.clone(), watch, acme, counterparts.clone());
     let served = Keeper::new(plane, reloader, service).run(&incoming);
     drop(outward);
     crew.stop();

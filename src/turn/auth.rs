@@ -7,7 +7,7 @@ use super::allocation::UserName;
 use super::answer::{Proof, Seal, Sink};
 use super::event::Event;
 use super::five_tuple::FiveTuple;
-use super::judge::{Judge, Origin, Proven};
+use super::judge::{Attempt, Judge, Origin, Proven};
 use super::nonce::{NonceCheck, SecurityFeatures};
 use super::output::Output;
 use super::refusal::{Denial, Refusal};
@@ -218,7 +218,7 @@ impl Relay {
             }
             None => Judge::default(),
         };
-        let proven = judge.prove(authenticator, message, username, algorithm, now)?;
+        let proven = judge.prove(authenticator, Attempt { message, username, algorithm, now })?;
         let who = match owner {
             Some(owner) => {
                 owner.key = proven.key.clone();

@@ -40,6 +40,15 @@ pub(super) enum Origin {
     Granted,
 }
 
+/// What is held against a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt<'m> {
+    pub(super) message: &'m Message<'m>,
+    pub(super) username: &'m [u8],
+    pub(super) algorithm: PasswordAlgorithm,
+    pub(super) now: Now,
+}
+
 impl<'v> Judge<'v> {
     /// By a decision, unless that is a refusal.
     pub(super) fn of(verdict: &'v Verdict) -> Result<Self, Obstacle> {
@@ -53,29 +62,17 @@ impl<'v> Judge<'v> {
     pub(super) fn prove(
         self,
         authenticator: &Authenticator,
-        message: &Message<'_>,
-        username: &[u8],
-        algorithm: PasswordAlgorithm,
-        now: Now,
+        attempt: Attempt<'_>,
     ) -> Result<Proven, Obstacle> {
         match self.grant.and_then(|grant| grant.keys.as_ref().map(|keys| (grant, keys))) {
-            Some((grant, keys)) => {
-                prove_granted(authenticator, grant, keys, message, username, algorithm, now)
-            }
-            None => self.prove_own(authenticator, message, username, algorithm, now),
+            Some((grant, keys)) => prove_granted(authenticator, grant, keys, attempt),
+            None => self.prove_own(authenticator, attempt),
         }
     }
 
     /// By the server's own secrets and users.
-    fn prove_own(
-        self,
-        authenticator: &Authenticator,
-        message: &Message<'_>,
-        username: &[u8],
-        algorithm: PasswordAlgorithm,
-        now: Now,
-    ) -> Result<Proven, Obstacle> {
-        let refused = |refused| Obstacle::denied(Denial::Credential(refused));
+    fn prove_own(self, authenticator: &Authenticator, attempt: Attempt<'_>) -> Result<Proven, Obstacle> {
+        let Attempt { message, username, algorithm, now } = attempt;
         let mut tried = Tried::default();
         for candidate in authenticator.find(username, now.unix).map_err(refused)? {
             let origin = match candidate.source() {
@@ -110,12 +107,8 @@ fn prove_granted(
     authenticator: &Authenticator,
     grant: &Grant,
     keys: &GrantedKeys,
-    message: &Message<'_>,
-    username: &[u8],
-    algorithm: PasswordAlgorithm,
-    now: Now,
+    Attempt { message, username, algorithm, now }: Attempt<'_>,
 ) -> Result<Proven, Obstacle> {
-    let refused = |refused| Obstacle::denied(Denial::Credential(refused));
     let username = name::check_username(username).map_err(|bad| refused(Refused::NotAUserName(bad)))?;
     let own_id = authenticator.user_id(username);
     let user_id = grant.user_id.as_deref().unwrap_or(own_id);
@@ -135,6 +128,10 @@ fn prove_granted(
         terms: grant.terms.clone(),
         origin: Origin::Granted,
     })
+}
+
+const fn refused(refused: Refused) -> Obstacle {
+    Obstacle::denied(Denial::Credential(refused))
 }
 
 fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {

@@ -256,3 +256,70 @@ fn reloads_under_load_lose_no_packet() {
     assert_eq!(report["counts"]["lost"], 0, "{report}");
     assert_ne!(report["counts"]["received"], 0, "{report}");
 }
+
+#[test]
+fn what_is_in_the_way_of_an_acme_client_is_told_before_anything_has_changed() {
+    let home = Home::new("reload-acme");
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["turn.example.org".to_owned()]).unwrap();
+    let (chain, key) =
+        (home.file("chain.pem", &cert.pem()), home.file("key.pem", &signing_key.serialize_pem()));
+    let no_directory = home.file("state", "");
+    let text = |more: &str| {
+        format!(
+            "[server]\nstate_dir = {no_directory:?}\n[auth]\nsecrets = [{SECRET:?}]\n\
+             [[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"tls\"\n\
+             [[tls.certificate]]\nchain = {chain:?}\nkey = {key:?}\n{more}"
+        )
+    };
+    let config = home.file("turnbridge.toml", &text(""));
+    let mut server = Server::start(&home, home.turnbridge(&["serve", "--config", config.to_str().unwrap()]));
+    server.hide(SECRET);
+    let acme = "[tls.acme]\nnames = [\"turn.example.org\"]\nagree_to_terms = true\n\
+                directory = \"https://127.0.0.1:1/dir\"\n[limits]\nmax_lifetime = \"30m\"";
+    std::fs::write(&config, text(acme)).unwrap();
+    server.process.reload();
+    server.wait_for("configuration not reloaded; what ran goes on", |line| {
+        line["reason"].as_str()?.contains("no directory can keep acme").then_some(())
+    });
+    assert_eq!(changes(&server.log()), [""; 0]);
+}
+
+#[test]
+fn files_that_change_are_taken_in_by_themselves_if_that_is_asked_for() {
+    let other = "south-south-south-south";
+    let home = Home::new("reload-on-change");
+    let secret = home.file("shared", SECRET);
+    let text = |more: &str| {
+        format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[relay]\naddresses = [\"127.0.0.1\"]\n\
+             [auth]\nsecret_files = [{secret:?}]\n[server]\nreload_on_change = true\n{more}"
+        )
+    };
+    let config = home.file("turnbridge.toml", &text(""));
+    let mut server = Server::start(&home, home.turnbridge(&["serve", "--config", config.to_str().unwrap()]));
+    server.hide(SECRET);
+    server.hide(other);
+    let changed_to = |value: &str| {
+        server.wait_for("configuration changed", |line| (line["new"] == value).then_some(()));
+    };
+    std::fs::write(&config, text("[limits]\nmax_lifetime = \"30m\"")).unwrap();
+    changed_to("\"30m\"");
+    std::fs::write(&config, text("[limits]\nmax_lifetime = 30")).unwrap();
+    server.wait_for("configuration not reloaded; what ran goes on", |line| {
+        line["reason"].as_str()?.contains("limits.max_lifetime").then_some(())
+    });
+    std::fs::write(&config, text("[limits]\nmax_lifetime = \"20m\"")).unwrap();
+    changed_to("\"20m\"");
+    let broken = server.logged("configuration not reloaded; what ran goes on");
+    assert_eq!(broken.len(), 1, "{broken:?}");
+    std::fs::write(&secret, other).unwrap();
+    let seen = Cell::new(0);
+    server.wait_for("configuration reloaded", |_| {
+        seen.set(seen.get() + 1);
+        (seen.get() == 3).then_some(())
+    });
+    let client = |secret| Client::new(server.at("127.0.0.1"), Credential::minted(secret, "bob", 3600));
+    assert_eq!(client(SECRET).allocate(|writer| writer).map(drop), Err(401));
+    assert!(client(other).allocate(|writer| writer).is_ok());
+}

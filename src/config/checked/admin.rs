@@ -5,7 +5,7 @@ use crate::{
     auth::Secret,
     config::{
         admin::{AdminAddress, Scope},
-        raw, secret_file,
+        raw,
         units::Seconds,
     },
 };
@@ -186,21 +186,8 @@ fn find_key(raw: &raw::AdminKey, path: &str, findings: &mut Findings<'_>) -> Opt
         (None, Some(file)) => {
             let place = format!("{path}.key_file");
             let file = findings.beside_the_file(file, &place)?;
-            match secret_file::read(&file) {
-                Ok(read) => {
-                    if read.world_readable {
-                        findings.warning(format!(
-                            "{} can be read by every user of this host; chmod o-r it",
-                            file.display()
-                        ));
-                    }
-                    (place, read.secret)
-                }
-                Err(message) => {
-                    findings.problem(&place, message);
-                    return None;
-                }
-            }
+            let secret = findings.read_secret(file, &place)?;
+            (place, secret)
         }
         (None, None) | (Some(_), Some(_)) => {
             findings.problem(path, "expected either `key` or `key_file`");

@@ -95,17 +95,9 @@ fn secrets_from_files(raw: &raw::Auth, findings: &mut Findings<'_>) -> Found {
     for (at, path) in raw.secret_files.iter().enumerate() {
         let key = format!("auth.secret_files[{at}]");
         let Some(path) = findings.beside_the_file(path, &key) else { continue };
-        match secret_file::read(&path) {
-            Ok(file) => {
-                if file.world_readable {
-                    findings.warning(format!(
-                        "{} can be read by every user of this host; chmod o-r it",
-                        path.display()
-                    ));
-                }
-                found.push((key, NamedSecret { name: path.display().to_string(), secret: file.secret }));
-            }
-            Err(message) => findings.problem(&key, message),
+        let name = path.display().to_string();
+        if let Some(secret) = findings.read_secret(path, &key) {
+            found.push((key, NamedSecret { name, secret }));
         }
     }
     found

@@ -5,7 +5,6 @@ use crate::{
     auth::Secret,
     config::{
         raw::MaskedSecret,
-        secret_file,
         units::{Invalid, Seconds},
         url::WebUrl,
     },
@@ -93,19 +92,7 @@ fn check_secret(written: &Written<'_>, findings: &mut Findings<'_>) -> Option<Se
             return None;
         }
         (Some(secret), None) => (secret.clone(), format!("{key}.secret")),
-        (None, Some(path)) => match secret_file::read(&path) {
-            Ok(file) => {
-                if file.world_readable {
-                    let path = path.display();
-                    findings.warning(format!("{path} can be read by every user of this host; chmod o-r it"));
-                }
-                (file.secret, file_key)
-            }
-            Err(message) => {
-                findings.problem(&file_key, message);
-                return None;
-            }
-        },
+        (None, Some(path)) => (findings.read_secret(path, &file_key)?, file_key),
     };
     if Signer::new(&secret).is_none() {
         findings.problem(&key_of_it, "what stands behind \"whsec_\" is not base64");

@@ -19,7 +19,7 @@ pub(super) async fn reload(
 ) -> Result<Response, Problem> {
     tracing::info!(by = caller.name(), "reload asked for");
     let reload = office.plane.reload().await.ok_or_else(Problem::on_its_way_out)?;
-    let Reloaded { changes, at_restart, warnings } = reload.map_err(|Problems(problems)| {
+    let Reloaded { changes, at_restart, warnings, missing } = reload.map_err(|Problems(problems)| {
         Problem::new(
             StatusCode::CONFLICT,
             format!("the configuration is not good, and what ran goes on:\n{}", problems.join("\n")),
@@ -30,7 +30,7 @@ pub(super) async fn reload(
         &json!({
             "changes": changes.iter().map(show).collect::<Vec<_>>(),
             "at_restart": at_restart.iter().map(show).collect::<Vec<_>>(),
-            "warnings": warnings,
+            "warnings": missing.iter().chain(&warnings).collect::<Vec<_>>(),
         }),
     ))
 }

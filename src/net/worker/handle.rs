@@ -127,3 +127,32 @@ impl<C> Clone for WorkerLine<C> {
         Self { waker: waker.clone(), commands: commands.clone(), published: published.clone() }
     }
 }
+
+/// A worker that a test plays.
+#[cfg(test)]
+pub(crate) struct Puppet<C> {
+    pub(crate) line: WorkerLine<C>,
+    commands: Receiver<Command<C>>,
+    _poll: mio::Poll,
+}
+
+#[cfg(test)]
+impl<C> Puppet<C> {
+    /// One whose queue has room for so many commands.
+    pub(crate) fn new(queue: usize) -> Self {
+        let poll = mio::Poll::new().unwrap();
+        let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let (sender, commands) = sync_channel(queue);
+        Self { line: WorkerLine::new(waker, sender, Arc::default()), commands, _poll: poll }
+    }
+
+    /// Does what waits.
+    pub(crate) fn act(&self, core: &mut C, now: Now) {
+        for command in self.commands.try_iter() {
+            match command {
+                Command::With(action) => action(core, now, &mut |_| {}),
+                Command::Stop | Command::Reconfigure(_) => {}
+            }
+        }
+    }
+}

@@ -27,6 +27,8 @@ use mio::{Events, Interest, Poll, Token};
 pub use core::Core;
 use engine::{Engine, Rooms, Sources};
 use handle::Command;
+#[cfg(test)]
+pub(crate) use handle::Puppet;
 pub use handle::{Busy, WorkerHandle, WorkerLine};
 pub use settings::NetSettings;
 pub use siblings::Siblings;
