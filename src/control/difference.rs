@@ -28,23 +28,25 @@ pub(super) fn between(old: &raw::Config, new: &raw::Config) -> Vec<Change> {
     let [old_table, new_table] = [old, new].map(|config| toml::Table::try_from(config).unwrap_or_default());
     let mut changes = Vec::new();
     compare("", Some(&old_table.into()), Some(&new_table.into()), &mut changes);
-    let behind_masks = other_masked(old, new);
-    // What also looks different (a longer list, another host) has been told.
-    changes.extend(
-        behind_masks.filter(|change| !changes.iter().any(|told| told.key == change.key)).collect::<Vec<_>>(),
-    );
+    for change in other_masked(old, new) {
+        // What also looks different (a longer list, another host) has been told.
+        if !changes.iter().any(|told| told.key == change.key) {
+            changes.push(change);
+        }
+    }
     changes.sort_by(|one, other| one.key.cmp(&other.key));
     changes
 }
 
 /// Masked values that are there in both and not the same.
-fn other_masked<'a>(old: &'a raw::Config, new: &'a raw::Config) -> impl Iterator<Item = Change> + 'a {
-    let was: Vec<raw::Masked<'_>> = old.masked();
-    new.masked().into_iter().filter_map(move |is| {
-        let was = was.iter().find(|was| was.key == is.key && !was.is_same(&is))?;
+fn other_masked(old: &raw::Config, new: &raw::Config) -> Vec<Change> {
+    let before = old.masked();
+    let other = |is: raw::Masked<'_>| {
+        let was = before.iter().find(|was| was.key == is.key && !was.is_same(&is))?;
         let (old, new) = (was.shown(), format!("{} ({})", is.shown(), is.what_is_masked()));
         Some(Change { key: is.key, old: Some(old), new: Some(new) })
-    })
+    };
+    new.masked().into_iter().filter_map(other).collect()
 }
 
 /// Secrets that differ because the files they are in do, though nothing is written about them anew.

@@ -163,16 +163,22 @@ fn a_webhook_that_is_dead_is_left_alone_and_costs_clients_no_time() {
     let home = Home::new("auth-dead");
     let web = WebServer::plain(|_| Reply::Silence);
     let mut server = start(&home, &format!("http://{}/", web.address), "when_down = \"local\"");
-    // Each of another user, so that none waits for another's answer.
+    // Each of another user, so that none waits for another's answer. All are kept, so that none has the port of another
+    // one before it.
     let clients: Vec<_> = (0..5).map(|user| minted(&server, &format!("user-{user}"))).collect();
-    let asked: Vec<_> = clients.into_iter().map(|client| thread::spawn(|| allocate(client))).collect();
-    assert!(asked.into_iter().all(|client| client.join().unwrap() == Ok(())));
+    let asking = clients.into_iter().map(|mut client| {
+        thread::spawn(move || {
+            client.allocate(|writer| writer).unwrap();
+            client
+        })
+    });
+    let asking: Vec<_> = asking.collect();
+    let _slow: Vec<Client> = asking.into_iter().map(|client| client.join().unwrap()).collect();
     assert_eq!(web.requests().len(), 5);
     let (asked, mut quick) = (Instant::now(), Vec::new());
     while asked.elapsed() < Duration::from_millis(500) {
         let mut client = minted(&server, &format!("later-{}", quick.len()));
         assert!(client.allocate(|writer| writer).is_ok());
-        // Kept, so that none has the port of another one before it.
         quick.push(client);
     }
     assert!(quick.len() > 5, "{}", quick.len());
