@@ -155,15 +155,19 @@ impl Relay {
         else {
             return Err(Obstacle::MALFORMED);
         };
+        let Some((algorithm, seal)) = self.password_algorithm(message) else {
+            // An offer of before a reload is no attempt to shorten ours: its nonce was made beside it.
+            let client = challenged(request.addressee.client);
+            let is_of = |features| self.nonces.was_issued(nonce, client, features, now.mono);
+            let was_ours = self.other_features().into_iter().any(is_of);
+            return Err(if was_ours { Obstacle::STALE_NONCE } else { Obstacle::MALFORMED });
+        };
         // The RFC's order puts this last. First, it spares the work on passwords for whoever cannot even be
         // challenged (THREATS A02); an honest client sees the same answers, one of them one round later.
         let client = request.addressee.client;
         if self.nonces.check(nonce, challenged(client), self.features(), now.mono) == NonceCheck::Stale {
             return Err(Obstacle::STALE_NONCE);
         }
-        // Behind the nonce, which is bound to what was offered with it: who answers an offer of before a reload is told
-        // the present one.
-        let (algorithm, seal) = self.password_algorithm(message)?;
         if realm != self.authenticator.realm().as_bytes() {
             return Err(Obstacle::denied(Denial::WrongRealm));
         }
@@ -236,7 +240,7 @@ impl Relay {
 
     /// Which hash makes the key from the password, and what the answer is sealed with. Whoever names an algorithm must
     /// also repeat the offer, so that nobody in between can have shortened it (RFC 8489 §9.2.4).
-    fn password_algorithm(&self, message: &Message<'_>) -> Result<(PasswordAlgorithm, Seal), Obstacle> {
+    fn password_algorithm(&self, message: &Message<'_>) -> Option<(PasswordAlgorithm, Seal)> {
         let offer = message.get(AttributeType::PASSWORD_ALGORITHMS);
         let choice = message.get(AttributeType::PASSWORD_ALGORITHM);
         let offered = self.offered_algorithms();
@@ -247,18 +251,28 @@ impl Relay {
             Some(Integrity::Sha256) | None => Seal::Sha256,
         };
         match (offer, choice) {
-            (None, None) => Ok((PasswordAlgorithm::Md5, Seal::Sha1)),
-            (Some(offer), Some([0, 1, 0, 0])) if offer == offered => Ok((PasswordAlgorithm::Md5, seal)),
+            (None, None) => Some((PasswordAlgorithm::Md5, Seal::Sha1)),
+            (Some(offer), Some([0, 1, 0, 0])) if offer == offered => Some((PasswordAlgorithm::Md5, seal)),
             (Some(offer), Some([0, 2, 0, 0])) if offer == offered && offered == BOTH_ALGORITHMS => {
-                Ok((PasswordAlgorithm::Sha256, seal))
+                Some((PasswordAlgorithm::Sha256, seal))
             }
-            (Some(_), _) | (_, Some(_)) => Err(Obstacle::MALFORMED),
+            (Some(_), _) | (_, Some(_)) => None,
         }
     }
 
     fn offered_algorithms(&self) -> &'static [u8] {
         // Whoever is asked about users may know no more than the older key of them.
         if self.authenticator.has_sha256_keys() && !self.settings.asks { BOTH_ALGORITHMS } else { MD5_ALONE }
+    }
+
+    /// Those that may have been announced beside the other offer.
+    fn other_features(&self) -> [SecurityFeatures; 2] {
+        let both_algorithms = !self.features().both_algorithms;
+        [false, true].map(|username_anonymity| SecurityFeatures {
+            password_algorithms: true,
+            username_anonymity,
+            both_algorithms,
+        })
     }
 
     /// Time-limited user names are not in any list, so their hashes could not be looked up: USERHASH is announced

@@ -18,6 +18,9 @@ const FEATURES_LENGTH: usize = 4;
 const HASH: usize = 9;
 /// Enough to differ between clients, for who sent nothing that could be challenged.
 const SHORT_HASH: usize = 6;
+/// How far back a nonce of before a reload is recognised, and the most slots that are looked at for it.
+const REMEMBERED_MS: u64 = 3_600_000;
+const MOST_SLOTS: u64 = 12;
 const LENGTH: usize = COOKIE.len() + FEATURES_LENGTH + base64_len(HASH);
 
 /// What the nonce says the server can do (RFC 8489 §18.1). Since the client sends the nonce back under its
@@ -99,6 +102,20 @@ impl Nonces {
             good |= self.make(client, Some(features), slot).as_bytes().ct_eq(nonce);
         }
         if bool::from(good) { NonceCheck::Fresh } else { NonceCheck::Stale }
+    }
+
+    /// Whether this is a nonce of ours for this client, be it as old as the longest allocation without a word.
+    pub(super) fn was_issued(
+        &self,
+        nonce: &[u8],
+        client: SocketAddr,
+        features: SecurityFeatures,
+        now: Millis,
+    ) -> bool {
+        let slot = now.0 / self.slot;
+        let slots = (REMEMBERED_MS / self.slot).min(MOST_SLOTS);
+        let is_of = |slot: u64| bool::from(self.make(client, Some(features), slot).as_bytes().ct_eq(nonce));
+        (slot.saturating_sub(slots)..=slot).any(is_of)
     }
 
     fn make(&self, client: SocketAddr, features: Option<SecurityFeatures>, slot: u64) -> Nonce {

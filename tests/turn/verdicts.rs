@@ -346,7 +346,14 @@ fn a_changed_offer_of_algorithms_is_a_stale_nonce_and_no_malformed_request() {
     let mut rig = Rig::new();
     let mut alice = Client::alice("192.0.2.1:1").with_scheme(Scheme::Sha256);
     rig.allocate(&mut alice, &[]);
+    // As long after the challenge as a client may have been content with it.
+    rig.advance(Duration::from_secs(590));
+    rig.oversleep(Duration::from_secs(9));
     rig.reload(|settings, _| settings.asks = true);
+    let mut liar = alice.clone();
+    liar.challenge.as_mut().unwrap().nonce = b"obMatJos2AAAAmadeupmadeup".to_vec();
+    let request = liar.signed(Method::REFRESH, &[]);
+    assert_eq!(rig.ask(&liar, &request).code(), 400, "an offer that nobody has made is no offer");
     let request = alice.signed(Method::REFRESH, &[]);
     let answer = rig.ask(&alice, &request);
     assert_eq!(answer.code(), 438);
