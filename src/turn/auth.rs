@@ -293,21 +293,23 @@ impl Relay {
             out(Output::Event(Event::Refused { client, user, method, denial, words, peer: None }));
         }
         if reply == Reply::Nothing {
-            self.counters.suppressed += 1;
-            let denial = Denial::Silenced;
-            self.counters.deny(denial);
-            return out(Output::Event(Event::Refused {
-                client,
-                user,
-                method,
-                denial,
-                words: None,
-                peer: None,
-            }));
+            return self.silence(request, out);
         }
         self.counters.refuse(method, unproven.refusal);
         self.challenge(now, request, unproven.refusal, out);
         if reply == Reply::Last {
+            out(Output::CloseClient { client });
+        }
+    }
+
+    /// Gives no answer to a source that has none left. One that has a connection needs another one for the next try.
+    pub(super) fn silence(&mut self, request: &Request<'_>, out: Sink<'_, '_>) {
+        let (client, user, method) = (request.addressee.client, request.user_name(), request.method());
+        self.counters.suppressed += 1;
+        let denial = Denial::Silenced;
+        self.counters.deny(denial);
+        out(Output::Event(Event::Refused { client, user, method, denial, words: None, peer: None }));
+        if client.is_stream() {
             out(Output::CloseClient { client });
         }
     }

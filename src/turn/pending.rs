@@ -6,10 +6,8 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 
 use super::answer::Sink;
-use super::event::Event;
 use super::five_tuple::FiveTuple;
 use super::output::Output;
-use super::refusal::Denial;
 use super::relay::Relay;
 use super::request::Request;
 use super::settings::WRONG_PASSWORD_COST;
@@ -158,18 +156,6 @@ impl Relay {
                 self.refund(client, WRONG_PASSWORD_COST);
                 self.counters.unasked += 1;
             }
-        }
-    }
-
-    /// Gives no answer to a source that has none left. One that has a connection needs another one for the next try.
-    fn silence(&mut self, request: &Request<'_>, out: Sink<'_, '_>) {
-        let (client, user, method) = (request.addressee.client, request.user_name(), request.method());
-        self.counters.suppressed += 1;
-        let denial = Denial::Silenced;
-        self.counters.deny(denial);
-        out(Output::Event(Event::Refused { client, user, method, denial, words: None, peer: None }));
-        if client.is_stream() {
-            out(Output::CloseClient { client });
         }
     }
 
