@@ -161,6 +161,9 @@ fn clients() -> Vec<FiveTuple> {
         (v4("198.51.100.12:0"), 0),
         (v4("224.0.0.9:4000"), 0),
         (v6("2001:db8:1::12", 4000, 0), tcp | 2),
+        (v4("198.51.100.13:4000"), tcp),
+        (v4("198.51.100.13:4001"), tcp),
+        (v4("198.51.100.13:4002"), tls),
     ]
     .map(|(client, listener)| FiveTuple::new(client, ListenerId(listener)))
     .to_vec()

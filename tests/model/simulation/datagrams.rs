@@ -170,6 +170,12 @@ impl Datagrams<'_> {
         self.request(Method::CREATE_PERMISSION, list, memory)
     }
 
+    /// For connections instead of datagrams (RFC 6062).
+    pub fn allocate_tcp(&mut self, memory: &Memory) -> Vec<u8> {
+        let list = vec![Value(A::REQUESTED_TRANSPORT, vec![6, 0, 0, 0])];
+        self.request(Method::ALLOCATE, list, memory)
+    }
+
     pub fn connect(&mut self, memory: &Memory) -> Vec<u8> {
         let mut list = Vec::new();
         match self.random.below(32) {

@@ -365,7 +365,7 @@ impl Simulation {
         let all: Vec<_> =
             self.model.allocations.iter().flat_map(|own| &own.connections).map(|it| it.id).collect();
         let connecting: Vec<_> = self.connecting.clone();
-        match self.random.below(10) {
+        match self.random.below(12) {
             0..3 => self.asks_for_a_connection(),
             3..5 if !connecting.is_empty() => {
                 let id = *self.random.pick(&connecting);
@@ -376,9 +376,11 @@ impl Simulation {
                 self.connected(id);
             }
             3..7 => self.accepted(),
-            7..9 if !all.is_empty() => {
-                // The latest is pending most likely.
-                let id = if self.random.once_in(2) { all[all.len() - 1] } else { *self.random.pick(&all) };
+            7..11 if !all.is_empty() => {
+                let connections = self.model.allocations.iter().flat_map(|own| &own.connections);
+                let pending: Vec<_> = connections.filter(|it| it.is_pending()).map(|it| it.id).collect();
+                let some = if pending.is_empty() || self.random.once_in(4) { &all } else { &pending };
+                let id = *self.random.pick(some);
                 self.binds(id);
             }
             _ if !all.is_empty() => {
@@ -393,17 +395,19 @@ impl Simulation {
         }
     }
 
+    /// Who holds a TCP allocation asks for a connection; while nobody does, mostly somebody asks for such an allocation.
     fn asks_for_a_connection(&mut self) {
         let owners: Vec<_> =
             self.model.allocations.iter().filter(|own| own.is_tcp).map(|own| own.client).collect();
         let at = match owners.is_empty() {
-            true => self.some_client(),
+            true => self.some_free_stream(),
             false => {
                 let owner = *self.random.pick(&owners);
                 self.cast.clients.iter().position(|client| *client == owner).unwrap()
             }
         };
         let memory = self.memories[at].clone();
+        let is_first = owners.is_empty() && !self.random.once_in(8);
         let mut write = Datagrams {
             random: &mut self.random,
             cast: &self.cast,
@@ -411,15 +415,26 @@ impl Simulation {
             peers: &self.peers,
             made_by: None,
         };
-        let bytes = write.connect(&memory);
+        let bytes = if is_first { write.allocate_tcp(&memory) } else { write.connect(&memory) };
         self.deliver(at, bytes);
     }
 
-    /// A client, mostly one over a stream and of the right user, wants to carry the data of a connection.
+    /// Mostly a client over a stream that has no allocation.
+    fn some_free_stream(&mut self) -> usize {
+        let is_free = |client: &FiveTuple| self.model.allocations.iter().all(|own| own.client != *client);
+        let clients = self.cast.clients.iter().enumerate();
+        let free: Vec<_> =
+            clients.filter(|(_, client)| client.is_stream() && is_free(client)).map(|(at, _)| at).collect();
+        match free.is_empty() || self.random.once_in(4) {
+            true => self.some_client(),
+            false => *self.random.pick(&free),
+        }
+    }
+
+    /// A client, mostly one over a stream, without an allocation and of the right user, wants to carry the data of
+    /// a connection.
     fn binds(&mut self, id: ConnectionId) {
-        let streams: Vec<_> =
-            (0..self.cast.clients.len()).filter(|at| self.cast.clients[*at].is_stream()).collect();
-        let at = if self.random.once_in(8) { self.some_client() } else { *self.random.pick(&streams) };
+        let at = self.some_free_stream();
         let owner = self.model.allocations.iter().find(|own| own.connections.iter().any(|it| it.id == id));
         let user = owner.map(|owner| owner.user.clone());
         let account = self.cast.accounts.iter().position(|account| Some(&account.name) == user.as_ref());
@@ -454,7 +469,13 @@ impl Simulation {
     }
 
     fn accepted(&mut self) {
-        let Some(relay) = self.some_relay() else { return };
+        let for_tcp = self.model.allocations.iter().filter(|own| own.is_tcp);
+        let for_tcp: Vec<_> = for_tcp.flat_map(|own| own.relays).flatten().map(|relay| relay.id).collect();
+        let relay = match for_tcp.is_empty() || self.random.once_in(8) {
+            true => self.some_relay(),
+            false => Some(*self.random.pick(&for_tcp)),
+        };
+        let Some(relay) = relay else { return };
         let peer = self.some_peer(relay);
         self.note(|| format!("{peer} connects to {relay:?}"));
         let mut out = Outputs::default();

@@ -35,6 +35,11 @@ impl Connection {
             Stage::Bound { .. } => false,
         }
     }
+
+    /// Whether it waits for a client that binds it.
+    pub fn is_pending(&self) -> bool {
+        matches!(self.stage, Stage::Pending { .. })
+    }
 }
 
 impl Allocation {
