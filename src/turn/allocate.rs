@@ -50,13 +50,10 @@ impl Relay {
         if is_tunnel(client.client().ip()) {
             return self.forbid(request, &authenticated, client.client(), "tunnelled-client", out);
         }
-        let wanted = match Wanted::read(request) {
+        let wanted = match Wanted::read(request, self.settings.connections_per_allocation > 0) {
             Ok(wanted) => wanted,
             Err(refusal) => return self.refuse(request, &authenticated, refusal, out),
         };
-        if wanted.transport == RelayTransport::Tcp && self.settings.connections_per_allocation == 0 {
-            return self.refuse(request, &authenticated, Refusal::TransportUnsupported, out);
-        }
         let Authenticated { key, seal, who: Who::User { user, expires, terms, origin } } = authenticated
         else {
             // An owner has an allocation, so this was answered above.
@@ -240,11 +237,11 @@ impl Relay {
 
 impl Wanted {
     /// The checks of RFC 8656 §7.2 and RFC 6062 §5.1, in their order.
-    fn read(request: &Request<'_>) -> Result<Self, Refusal> {
+    fn read(request: &Request<'_>, relays_tcp: bool) -> Result<Self, Refusal> {
         let message = &request.message;
         let transport = match message.get(AttributeType::REQUESTED_TRANSPORT) {
             Some([UDP, _, _, _]) => RelayTransport::Udp,
-            Some([TCP, _, _, _]) => RelayTransport::Tcp,
+            Some([TCP, _, _, _]) if relays_tcp => RelayTransport::Tcp,
             Some([_, _, _, _]) => return Err(Refusal::TransportUnsupported),
             Some(_) | None => return Err(Refusal::BadRequest),
         };
@@ -273,11 +270,11 @@ impl Wanted {
             (None, Some(_)) => return Err(Refusal::BadRequest),
             (None, None) => PortRequest::Any,
         };
+        if requested != FamilyAttribute::Absent && additional != FamilyAttribute::Absent {
+            return Err(Refusal::BadRequest);
+        }
         let family = match requested {
             FamilyAttribute::Absent => Family::V4,
-            FamilyAttribute::Is(_) if additional != FamilyAttribute::Absent => {
-                return Err(Refusal::BadRequest);
-            }
             FamilyAttribute::Is(family) => family,
             FamilyAttribute::Unsupported => return Err(Refusal::FamilyUnsupported),
             FamilyAttribute::Malformed => return Err(Refusal::BadRequest),

@@ -8,7 +8,7 @@ use super::answer::{Proof, Seal, Sink};
 use super::event::Event;
 use super::five_tuple::FiveTuple;
 use super::judge::{Attempt, Judge, Origin, Proven};
-use super::nonce::{NonceCheck, SecurityFeatures};
+use super::nonce::{NonceCheck, SecurityFeatures, offers_algorithms};
 use super::output::Output;
 use super::refusal::{Denial, Refusal};
 use super::relay::Relay;
@@ -16,6 +16,7 @@ use super::request::Request;
 use super::settings::{CredentialExpiry, WRONG_PASSWORD_COST};
 use super::time::Now;
 use super::verdict::Terms;
+use crate::auth::name::check_username;
 use crate::auth::users::userhash;
 use crate::auth::{Key, PasswordAlgorithm, Refused};
 use crate::wire::{AttributeType, Integrity, Message, Writer};
@@ -156,11 +157,13 @@ impl Relay {
             return Err(Obstacle::MALFORMED);
         };
         let Some((algorithm, seal)) = self.password_algorithm(message) else {
-            // An offer of before a reload is no attempt to shorten ours: its nonce was made beside it.
+            // RFC 8489 §9.2.4 asks for the offer only beside a nonce that says there was one. And an offer of before a
+            // reload is no attempt to shorten ours: its nonce was made beside it.
             let client = challenged(request.addressee.client);
             let is_of = |features| self.nonces.was_issued(nonce, client, features, now.mono);
-            let was_ours = self.other_features().into_iter().any(is_of);
-            return Err(if was_ours { Obstacle::STALE_NONCE } else { Obstacle::MALFORMED });
+            let was_ours = || self.other_features().into_iter().any(is_of);
+            let is_stale = !offers_algorithms(nonce) || was_ours();
+            return Err(if is_stale { Obstacle::STALE_NONCE } else { Obstacle::MALFORMED });
         };
         // The RFC's order puts this last. First, it spares the work on passwords for whoever cannot even be
         // challenged (THREATS A02); an honest client sees the same answers, one of them one round later.
@@ -215,10 +218,13 @@ impl Relay {
             Some(verdict) => Judge::of(verdict)?,
             None if settings.asks => {
                 // Nobody outside can be asked about a hash, which is why none is announced.
-                return match claim {
-                    Claim::Name(_) => Err(Obstacle::Undecided),
-                    Claim::Hash(_) => Err(Obstacle::denied(Denial::Credential(Refused::UnknownUser))),
-                };
+                return Err(match claim {
+                    Claim::Name(name) => match check_username(name) {
+                        Ok(_) => Obstacle::Undecided,
+                        Err(bad) => Obstacle::denied(Denial::Credential(Refused::NotAUserName(bad))),
+                    },
+                    Claim::Hash(_) => Obstacle::denied(Denial::Credential(Refused::UnknownUser)),
+                });
             }
             None => Judge::default(),
         };
@@ -288,6 +294,10 @@ impl Relay {
         let (user, method, words) = (request.user_name(), request.method(), request.words());
         let denial = unproven.denial;
         let reply = self.reply_to(now, client, unproven);
+        let is_first = matches!(denial, Denial::Request(Refusal::Unauthenticated));
+        if is_first && reply != Reply::Nothing && self.redirect_unchallenged(request, out) {
+            return;
+        }
         self.counters.deny(denial);
         if unproven.is_denied() || reply != Reply::Nothing {
             out(Output::Event(Event::Refused { client, user, method, denial, words, peer: None }));
@@ -334,11 +344,7 @@ impl Relay {
             request.addressee.refuse(refusal, Proof::None, out, |writer| writer);
             return;
         }
-        // A request with nothing in it is no client's: every TURN request has an attribute. Over a connection it
-        // harms nobody.
-        let is_bare = request.message.attributes().next().is_none()
-            && request.message.integrity().is_none()
-            && !client.is_stream();
+        let is_bare = request.is_bare();
         let nonce = match is_bare {
             true => self.nonces.issue_short(challenged(client), now.mono),
             false => self.nonces.issue(challenged(client), self.features(), now.mono),

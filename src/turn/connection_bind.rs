@@ -29,10 +29,7 @@ impl Relay {
         if self.refuse_unknown_attributes(request, &authenticated, out) {
             return;
         }
-        if self.table.by_client(client).is_some() {
-            // A control connection cannot be a data connection too.
-            return self.refuse(request, &authenticated, Refusal::AllocationMismatch, out);
-        }
+        let has_allocation = self.table.by_client(client).is_some();
         let name = request.connection_id().filter(|_| client.is_stream());
         let pending = name.and_then(|name| {
             let (_, connection) = self.connection(name)?;
@@ -41,6 +38,10 @@ impl Relay {
         let Some(connection) = pending else {
             return self.refuse(request, &authenticated, Refusal::BadRequest, out);
         };
+        if has_allocation {
+            // A control connection cannot be a data connection too.
+            return self.refuse(request, &authenticated, Refusal::AllocationMismatch, out);
+        }
         if let Who::User { .. } = authenticated.who {
             let (refusal, denial) = (Refusal::WrongCredentials, Denial::OtherUser);
             return self.refuse_for(request, &authenticated, refusal, denial, out);

@@ -148,6 +148,13 @@ impl Nonces {
     }
 }
 
+/// Whether a nonce says that PASSWORD-ALGORITHMS came with it, whoever has made it.
+pub(super) fn offers_algorithms(nonce: &[u8]) -> bool {
+    // The most significant bit of three bytes is that of the first of their four characters in base64 (RFC 4648 §4).
+    let is_set = |first: &u8| matches!(first, b'g'..=b'z' | b'0'..=b'9' | b'+' | b'/');
+    nonce.strip_prefix(COOKIE).and_then(<[u8]>::first).is_some_and(is_set)
+}
+
 impl Nonce {
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.text[..self.length]
@@ -238,6 +245,7 @@ mod tests {
         for (algorithms, anonymity, cookie) in cases {
             let nonce = at(algorithms, anonymity);
             assert_eq!(&nonce.as_bytes()[..13], cookie);
+            assert_eq!(offers_algorithms(nonce.as_bytes()), algorithms);
         }
     }
 }

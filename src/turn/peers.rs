@@ -95,9 +95,14 @@ impl PeerPolicy {
         if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) || is_tunnel(ip) {
             return Err(special::deny(ip).unwrap_or("unspecified"));
         }
+        // Where there is a NAT64 it would bring the packet back to us, past all that is said of our own addresses.
+        let embedded = special::embedded_ipv4(ip).map(IpAddr::V4);
+        if embedded.is_some_and(|v4| self.is_own(v4)) {
+            return Err("own-host");
+        }
         let hosts_services = self.rules.services.iter().any(|service| service.ip() == ip);
         let allows = terms.is_some_and(|terms| terms.allow(ip));
-        if !allows && terms.is_some_and(|terms| terms.deny(ip)) {
+        if !allows && terms.is_some_and(|terms| terms.deny(ip) || embedded.is_some_and(|v4| terms.deny(v4))) {
             return Err("user-terms");
         }
         if allows || self.allow.contains(ip) {
@@ -106,15 +111,21 @@ impl PeerPolicy {
         if self.rules.relay_addresses.contains(&ip) {
             return Ok(PortRule::RelayPorts);
         }
-        if self.deny.contains(ip)
-            || special::embedded_ipv4(ip).is_some_and(|v4| self.deny.contains(v4.into()))
-        {
+        if self.deny.contains(ip) || embedded.is_some_and(|v4| self.deny.contains(v4)) {
             return Err("peers.deny");
         }
         if hosts_services || self.rules.host_addresses.contains(&ip) {
             return Err("own-host");
         }
         special::deny(ip).map_or(Ok(PortRule::Any), Err)
+    }
+
+    /// Whether this host answers there, be it as a relay.
+    fn is_own(&self, ip: IpAddr) -> bool {
+        let PeerRules { services, host_addresses, relay_addresses, .. } = &self.rules;
+        services.iter().any(|service| service.ip() == ip)
+            || host_addresses.contains(&ip)
+            || relay_addresses.contains(&ip)
     }
 
     /// Judges a transport address, as for ChannelBind.

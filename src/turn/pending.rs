@@ -155,6 +155,10 @@ impl Relay {
             Place::None => {
                 self.refund(client, WRONG_PASSWORD_COST);
                 self.counters.unasked += 1;
+                // Over UDP the client asks again; over a connection it would wait for ever.
+                if client.is_stream() {
+                    out(Output::CloseClient { client });
+                }
             }
         }
     }

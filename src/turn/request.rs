@@ -47,6 +47,15 @@ impl<'m> Request<'m> {
         self.addressee.header.method
     }
 
+    /// Whether there is nothing in it, which is no client's request: every one of TURN has an attribute. Over a
+    /// connection that harms nobody.
+    pub(super) fn is_bare(&self) -> bool {
+        let Self { addressee, message, .. } = self;
+        message.attributes().next().is_none()
+            && message.integrity().is_none()
+            && !addressee.client.is_stream()
+    }
+
     /// The values of all visible attributes of a type.
     pub(super) fn values(&self, kind: AttributeType) -> impl Iterator<Item = &'m [u8]> {
         self.message

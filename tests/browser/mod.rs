@@ -4,10 +4,12 @@
 mod call;
 mod turn;
 
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::home::Home;
 use crate::server::Credential;
+use crate::tools::{is_root, run, skip};
 use call::Browser::{self, Chromium, Firefox};
 use call::{Call, Peer, Task, is_possible};
 use turn::Way::{self, SharedTcp, SharedTls, Tcp, Tls, Udp, UdpOverIpv6};
@@ -84,6 +86,16 @@ fn firefox_learns_that_its_credential_is_refused() {
 }
 
 #[test]
+fn chromium_follows_to_another_server() {
+    follow([(Chromium, Udp), (Chromium, Tcp)]);
+}
+
+#[test]
+fn firefox_follows_to_another_server() {
+    follow([(Firefox, Udp), (Firefox, Tcp)]);
+}
+
+#[test]
 fn what_firefox_does_not_like_of_a_certificate_is_logged() {
     distrust(Firefox, "unknown_ca");
 }
@@ -108,20 +120,74 @@ fn the_page_of_the_documentation_works_in_firefox() {
 fn talk(parties: [(Browser, Way); 2]) {
     with_browsers(&parties.map(|(browser, _)| browser), |home| {
         let turn = Turn::start(home);
-        let peer = |(browser, way)| Peer { browser, url: turn.url(way), credential: good_credential() };
-        let mut call = Call::start(home, Some(turn.authority()), &Task::Talk, &parties.map(peer));
-        for (seen, (_, way)) in call.seen().into_iter().zip(parties) {
-            let pair = &seen["pair"];
-            assert!(pair["local"] == "relay" && pair["remote"] == "relay", "{seen}");
-            assert_eq!(pair["relayProtocol"], way.relay_protocol(), "{seen}");
-            assert_eq!(seen["messages"], 1000, "{seen}");
-            assert_eq!(seen["hashSent"].as_str().unwrap().len(), 64, "{seen}");
-            assert_eq!(seen["hashSent"], seen["hashReceived"], "{seen}");
-            assert!(seen["framesDecoded"].as_u64() >= Some(10), "{seen}");
-        }
+        let mut call = meet(home, &turn, parties);
         turn.is_left_clean();
         call.end();
     });
+}
+
+/// The server that the page knows drains, and sends its clients to another one: there they talk.
+fn follow(parties: [(Browser, Way); 2]) {
+    with_browsers(&parties.map(|(browser, _)| browser), |home| {
+        // Chromium lets nobody send it to a loopback address.
+        let Some(ip) = own_address_in_a_network_of_its_own() else { return };
+        let other_home = Home::new(&format!("{}-other", home.path().file_name().unwrap().display()));
+        let other = Turn::start_at(&other_home, ip, &[]);
+        let turn = Turn::start_at(home, "127.0.0.1", &other.as_alternates());
+        turn.drain(home);
+        let mut call = meet(home, &turn, parties);
+        assert_eq!(turn.allocations(), 0);
+        other.is_left_clean();
+        call.end();
+    });
+}
+
+/// Runs the test that calls this once more, in a network namespace with an interface besides loopback. There it is given
+/// the address of that; out here it is given nothing, and has nothing left to do.
+fn own_address_in_a_network_of_its_own() -> Option<&'static str> {
+    const INSIDE: &str = "TURNBRIDGE_TESTS_INSIDE";
+    const ADDRESS: &str = "198.51.100.7";
+    if std::env::var_os(INSIDE).is_some() {
+        return Some(ADDRESS);
+    }
+    if !is_root() {
+        skip("only root can make a network namespace");
+        return None;
+    }
+    let script = format!(
+        "ip link set lo up
+        ip link add uplink type veth peer name other-end
+        ip address add {ADDRESS}/24 dev uplink
+        ip link set uplink up
+        ip link set other-end up
+        ip route add default via 198.51.100.1
+        exec \"$0\" --exact \"$1\" --nocapture"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--", "sh", "-e", "-c", &script]);
+    command
+        .arg(std::env::current_exe().unwrap())
+        .arg(std::thread::current().name().unwrap())
+        .env(INSIDE, "1");
+    let (code, said) = run(command);
+    assert_eq!(code, Some(0), "{said}");
+    None
+}
+
+/// Two peers who know this server talk by relay candidates.
+fn meet(home: &Home, turn: &Turn, parties: [(Browser, Way); 2]) -> Call {
+    let peer = |(browser, way)| Peer { browser, url: turn.url(way), credential: good_credential() };
+    let call = Call::start(home, Some(turn.authority()), &Task::Talk, &parties.map(peer));
+    for (seen, (_, way)) in call.seen().into_iter().zip(parties) {
+        let pair = &seen["pair"];
+        assert!(pair["local"] == "relay" && pair["remote"] == "relay", "{seen}");
+        assert_eq!(pair["relayProtocol"], way.relay_protocol(), "{seen}");
+        assert_eq!(seen["messages"], 1000, "{seen}");
+        assert_eq!(seen["hashSent"].as_str().unwrap().len(), 64, "{seen}");
+        assert_eq!(seen["hashSent"], seen["hashReceived"], "{seen}");
+        assert!(seen["framesDecoded"].as_u64() >= Some(10), "{seen}");
+    }
+    call
 }
 
 /// A wrong password, and a user name that has expired: the page is told 401, and gets no candidate.

@@ -41,36 +41,46 @@ impl Way {
 /// The running server, which relays from both loopback addresses.
 pub(super) struct Turn {
     server: Server,
+    ip: String,
     authority: PathBuf,
 }
 
 impl Turn {
     pub(super) fn start(home: &Home) -> Self {
+        Self::start_at(home, "127.0.0.1", &[])
+    }
+
+    /// Its IPv4 address is this one; while it drains it sends clients to `alternates`.
+    pub(super) fn start_at(home: &Home, ip: &str, alternates: &[String]) -> Self {
         let authority = Authority::new();
         authority.certify(home, &["localhost"]);
         // The log tells of an allocation's beginning at this level.
         let configuration = format!(
             r#"
             [[listener]]
-            address = "127.0.0.1:0"
+            address = "{ip}:0"
             [[listener]]
             address = "[::1]:0"
             [[listener]]
-            address = "127.0.0.1:0"
+            address = "{ip}:0"
             transport = "tcp"
             [[listener]]
-            address = "127.0.0.1:0"
+            address = "{ip}:0"
             transport = "tls"
             [[listener]]
-            address = "127.0.0.1:0"
+            address = "{ip}:0"
             transport = "auto"
             [[tls.certificate]]
             chain = "chain.pem"
             key = "key.pem"
             [relay]
-            addresses = ["127.0.0.1", "::1"]
+            addresses = ["{ip}", "::1"]
+            [peers]
+            allow = ["{ip}"]
             [auth]
             secrets = ["{SECRET}"]
+            [drain]
+            alternates = {alternates:?}
             [log]
             level = "debug"
             "#
@@ -80,7 +90,7 @@ impl Turn {
         command.arg(configuration);
         let mut server = Server::start(home, command);
         server.hide(SECRET);
-        Self { server, authority: authority.trusted(home) }
+        Self { server, ip: ip.to_owned(), authority: authority.trusted(home) }
     }
 
     /// The certificate that browsers have to trust.
@@ -93,13 +103,29 @@ impl Turn {
         // Firefox takes no address for TLS, only a name.
         let named = |listener: SocketAddr| format!("turns:localhost:{}?transport=tcp", listener.port());
         match way {
-            Way::Udp => format!("turn:{}?transport=udp", self.server.at("127.0.0.1")),
+            Way::Udp => format!("turn:{}?transport=udp", self.server.at(&self.ip)),
             Way::UdpOverIpv6 => format!("turn:{}?transport=udp", self.server.at("::1")),
             Way::Tcp => format!("turn:{}?transport=tcp", stream("tcp")),
             Way::SharedTcp => format!("turn:{}?transport=tcp", stream("auto")),
             Way::Tls => named(stream("tls")),
             Way::SharedTls => named(stream("auto")),
         }
+    }
+
+    /// What another server is told of this one.
+    pub(super) fn as_alternates(&self) -> [String; 3] {
+        let stream = |transport| self.server.listeners_over(transport)[0];
+        [
+            format!("udp:{}", self.server.at(&self.ip)),
+            format!("tcp:{}", stream("tcp")),
+            format!("tls:{}/localhost", stream("tls")),
+        ]
+    }
+
+    /// From now on it takes no new allocations.
+    pub(super) fn drain(&self, home: &Home) {
+        assert!(home.turnbridge(&["drain"]).output().unwrap().status.success());
+        self.server.wait_for("draining: no new allocations are taken", |_| Some(()));
     }
 
     /// How many allocations it has made so far.

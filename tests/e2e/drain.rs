@@ -112,14 +112,26 @@ fn new_clients_are_sent_to_another_server() {
     let alternates = "203.0.113.9:3478,[2001:db8::9]:3478";
     let environment = [("TURNBRIDGE_DRAIN__TIMEOUT", "10m"), ("TURNBRIDGE_DRAIN__ALTERNATES", alternates)];
     let scene = Scene::new("drain-redirect", &environment);
+    let challenged = ["127.0.0.1", "::1"].map(|listener| {
+        let mut client = Client::new(scene.server.at(listener), scene.server.credential());
+        client.allocate(|writer| writer).unwrap();
+        client.release();
+        client
+    });
     scene.drain("TERM");
     for (listener, expected) in [("127.0.0.1", "203.0.113.9:3478"), ("::1", "[2001:db8::9]:3478")] {
         let mut client = Client::new(scene.server.at(listener), scene.server.credential());
         assert_eq!(client.allocate(|writer| writer), Err(300));
         let answer = Message::parse(&client.answer).unwrap();
+        let address = answer.get(AttributeType::ALTERNATE_SERVER).and_then(decode_address);
+        assert_eq!((address, answer.integrity()), (Some(expected.parse().unwrap()), None));
+    }
+    for (mut client, first) in challenged.into_iter().zip(alternates.split(',')) {
+        assert_eq!(client.allocate(|writer| writer), Err(300));
+        let answer = Message::parse(&client.answer).unwrap();
         assert!(answer.integrity().is_some());
         let address = answer.get(AttributeType::ALTERNATE_SERVER).and_then(decode_address);
-        assert_eq!(address, Some(expected.parse().unwrap()));
+        assert_eq!(address, Some(first.parse().unwrap()));
     }
 }
 

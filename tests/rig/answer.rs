@@ -69,6 +69,13 @@ impl Answer {
         self.message().get(kind).and_then(decode_address)
     }
 
+    /// All of a kind, in order.
+    pub(crate) fn addresses(&self, kind: AttributeType) -> Vec<SocketAddr> {
+        let message = self.message();
+        let of_kind = message.attributes().filter(|attribute| attribute.kind == kind);
+        of_kind.map(|attribute| decode_address(attribute.value).unwrap()).collect()
+    }
+
     /// XOR-RELAYED-ADDRESS, in order.
     pub(crate) fn relayed(&self) -> Vec<SocketAddr> {
         self.xor_addresses(AttributeType::XOR_RELAYED_ADDRESS)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use turnbridge::turn::{Admission, Alternate, Denial, Transport};
+use turnbridge::turn::{Admission, Alternate, Denial, Rate, Refusal, Transport};
 use turnbridge::wire::{AttributeType, Method};
 
 use crate::rig::*;
@@ -71,8 +71,10 @@ fn clients_are_sent_to_a_server_of_their_family_and_transport() {
     ];
     for (client, transport, expected) in cases {
         let mut rig = Rig::new();
-        drain(&mut rig, draining(&alternates));
         let mut alice = Client::alice(client).over(*transport);
+        // It has been challenged before the server drains.
+        rig.call(&mut alice, Method::REFRESH, &[]);
+        drain(&mut rig, draining(&alternates));
         let mut seen = Vec::new();
         for _ in expected.iter() {
             let answer = rig.call(&mut alice, Method::ALLOCATE, &[udp()]);
@@ -95,12 +97,70 @@ fn clients_are_sent_to_a_server_of_their_family_and_transport() {
     assert_eq!(rig.call(&mut alice, Method::ALLOCATE, &[udp()]).code(), 508, "there is none that fits");
 }
 
-/// Strangers are challenged as ever: where the others are is told to users only.
+/// RFC 8489 §10: one of the other family stands behind the one of the client's.
 #[test]
-fn nobody_is_sent_anywhere_without_logging_in() {
+fn clients_are_told_of_both_families() {
     let mut rig = Rig::new();
-    drain(&mut rig, draining(&[("203.0.113.1:3478", None, None)]));
+    let mut alice = Client::alice("192.0.2.1:1000");
+    rig.call(&mut alice, Method::REFRESH, &[]);
+    let (v4, v6) = ("203.0.113.1:3478", "[2001:db8::1]:3478");
+    drain(&mut rig, draining(&[(v6, None, None), (v4, None, None)]));
+    let answer = rig.call(&mut alice, Method::ALLOCATE, &[udp()]);
+    assert_eq!(answer.addresses(AttributeType::ALTERNATE_SERVER), [addr(v4), addr(v6)]);
+    // Behind another name it would not be the same server to a client over TLS.
+    drain(&mut rig, draining(&[(v6, None, Some("turn6.example.org")), (v4, None, None)]));
+    let answer = rig.call(&mut alice, Method::ALLOCATE, &[udp()]);
+    assert_eq!(answer.addresses(AttributeType::ALTERNATE_SERVER), [addr(v4)]);
+}
+
+/// A client that is challenged here would use our nonce there; Chromium takes the answer to that for the end.
+#[test]
+fn who_has_not_been_challenged_is_sent_on_before_it_is() {
+    for transport in [Transport::Udp, Transport::Tls] {
+        let mut rig = Rig::new();
+        drain(&mut rig, draining(&[("203.0.113.1:3478", None, Some("turn2.example.org"))]));
+        let mut alice = Client::alice("192.0.2.1:1000").over(transport);
+        let request = alice.unsigned(Method::ALLOCATE, &[udp()]);
+        let answer = rig.ask(&alice, &request);
+        assert_eq!(answer.code(), 300);
+        assert_eq!(answer.addresses(AttributeType::ALTERNATE_SERVER), [addr("203.0.113.1:3478")]);
+        assert!(!answer.has(AttributeType::NONCE) && !answer.has(AttributeType::REALM));
+        // A datagram may be forged: what it draws is short.
+        assert_eq!(answer.has(AttributeType::ALTERNATE_DOMAIN), transport == Transport::Tls);
+        assert_eq!(rig.last.noted(), Some(Denial::Request(Refusal::TryAlternate)));
+        // Whatever is not about a new allocation is challenged as ever.
+        let request = alice.unsigned(Method::REFRESH, &[lifetime(0)]);
+        let answer = rig.ask(&alice, &request);
+        assert_eq!((answer.code(), answer.has(AttributeType::NONCE)), (401, true));
+        rig.assert_nothing_is_left();
+    }
+}
+
+/// It costs the source's budget like a challenge (THREATS L02).
+#[test]
+fn a_source_that_asks_and_asks_is_not_sent_on_for_ever() {
+    let budget = Rate { per_second: 1, burst: 10 };
+    let mut rig = Rig::with(|setup| setup.settings.challenge_budget = budget);
+    drain(&mut rig, draining(&[("203.0.113.1:3478", None, None), ("[2001:db8::1]:3478", None, None)]));
+    let mut alice = Client::alice("192.0.2.1:1000");
+    let request = alice.unsigned(Method::ALLOCATE, &[udp()]);
+    let answered = (0..20).take_while(|_| !rig.send(&alice, &request).is_silent()).count();
+    assert_eq!(answered, 10);
+    assert_eq!(rig.last.noted(), Some(Denial::Silenced));
+    for source in ["192.0.2.2:1", "[2001:db8::2]:1"] {
+        let mut stranger = Client::alice(source);
+        let bare = stranger.unsigned(Method::ALLOCATE, &[]);
+        let drawn = rig.send(&stranger, &bare).only_to_client();
+        assert!(2 * drawn.len() <= 5 * bare.len(), "{} bytes from {}", drawn.len(), bare.len());
+    }
+}
+
+#[test]
+fn a_wrong_password_leads_nowhere() {
+    let mut rig = Rig::new();
     let mut thief = Client::new("192.0.2.66:1", "alice", "wrong");
+    rig.call(&mut thief, Method::REFRESH, &[]);
+    drain(&mut rig, draining(&[("203.0.113.1:3478", None, None)]));
     assert_eq!(rig.call(&mut thief, Method::ALLOCATE, &[udp()]).code(), 401);
     rig.advance(Duration::from_secs(1));
     rig.assert_nothing_is_left();

@@ -251,6 +251,22 @@ fn a14_an_altered_offer_of_algorithms_is_a_bad_request() {
     }
 }
 
+/// RFC 8489 §9.2.4: beside a nonce that does not say that algorithms were offered there is no offer to compare with.
+#[test]
+fn algorithms_beside_a_nonce_of_another_server_are_no_bad_request() {
+    for nonce in [&b"0123456789"[..], b"obMatJos2AAAAabcdefgh", b"obMatJos2QAAAabcdefgh", b"obMatJos2"] {
+        let (mut rig, alice) = challenged();
+        let mut alice = alice.with_scheme(Scheme::Sha256);
+        let mut credentials = alice.credentials()[..2].to_vec();
+        credentials.push(raw(AttributeType::NONCE, nonce));
+        let choice = raw(AttributeType::PASSWORD_ALGORITHM, &[0, 2, 0, 0]);
+        let attributes = [&[udp()], &credentials[..], &[choice, alice.seal()]].concat();
+        let request = alice.unsigned(Method::ALLOCATE, &attributes);
+        let answer = rig.ask(&alice, &request);
+        assert_eq!((answer.code(), answer.has(AttributeType::NONCE)), (438, true), "{nonce:?}");
+    }
+}
+
 /// A user with nothing but an MD5 key is not offered SHA-256, and nobody else may take it then.
 #[test]
 fn an_algorithm_that_is_not_offered_cannot_be_chosen() {

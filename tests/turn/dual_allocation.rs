@@ -88,6 +88,8 @@ fn additional_address_family_is_ipv6_and_stands_alone() {
         vec![malformed(&[2])],
         vec![malformed(&[])],
         vec![family(1), additional(2)],
+        // Before it is asked whether there is such a family (RFC 8656 §7.2 steps 6 and 7).
+        vec![family(3), additional(2)],
         vec![family(2), additional(2)],
     ];
     for attributes in cases {

@@ -76,6 +76,8 @@ fn without_connections_there_are_no_tcp_allocations() {
     let mut alice = alice();
     assert_eq!(rig.call(&mut alice, Method::ALLOCATE, &[tcp()]).code(), 442);
     rig.allocate(&mut alice, &[]);
+    let mut datagrams = Client::alice("192.0.2.1:1000");
+    assert_eq!(rig.call(&mut datagrams, Method::ALLOCATE, &[tcp()]).code(), 442, "RFC 8656 §7.2 (3)");
 }
 
 /// Quotas count TCP allocations as any others.

@@ -123,6 +123,14 @@ fn a_control_connection_carries_no_data() {
     let mut other = data(2000);
     rig.allocate(&mut other, &[]);
     assert_eq!(rig.call(&mut other, Method::CONNECTION_BIND, &[connection_id(connection)]).code(), 437);
+    // RFC 6062 §5.4: what is wrong with the request itself MUST be told as 400, whoever sends it.
+    let unknown = ConnectionId(!connection.0);
+    for attributes in [vec![], vec![connection_id(unknown)]] {
+        assert_eq!(rig.call(&mut other, Method::CONNECTION_BIND, &attributes).code(), 400, "{attributes:?}");
+    }
+    let mut datagrams = Client::alice("192.0.2.1:2000");
+    rig.allocate(&mut datagrams, &[]);
+    assert_eq!(rig.call(&mut datagrams, Method::CONNECTION_BIND, &[connection_id(connection)]).code(), 400);
 }
 
 /// RFC 6062 §3: once bound, a connection carries no TURN messages; whatever looks like one is not heard.
@@ -230,6 +238,6 @@ fn a_connection_of_another_worker_is_handed_over() {
     assert_eq!(here.call(&mut datagram, Method::CONNECTION_BIND, &[connection_id(connection)]).code(), 400);
     let mut busy = Client::alice("192.0.2.1:2001").over(Transport::Tcp);
     here.allocate(&mut busy, &[]);
-    assert_eq!(here.call(&mut busy, Method::CONNECTION_BIND, &[connection_id(connection)]).code(), 437);
+    assert_eq!(here.call(&mut busy, Method::CONNECTION_BIND, &[connection_id(connection)]).code(), 400);
     assert_eq!(rig(2).send(&busy, &[0; 20]).0, [], "nothing else is handed over");
 }

@@ -7,7 +7,7 @@ use turnbridge::auth::authenticator::Credentials;
 use turnbridge::auth::users::User;
 use turnbridge::auth::{Authenticator, Key, PasswordAlgorithm, Refused, Revocations, Secret};
 use turnbridge::turn::*;
-use turnbridge::wire::{AttributeType, Method};
+use turnbridge::wire::{AttributeType, Class, Method};
 
 use crate::rig::*;
 
@@ -220,6 +220,31 @@ fn neither_hashed_names_nor_newer_keys_are_offered_where_somebody_is_asked() {
     assert_eq!(answer.get(AttributeType::PASSWORD_ALGORITHMS).unwrap(), [0, 1, 0, 0]);
 }
 
+/// THREATS A10: what can be no user's name is refused as ever, and nobody is bothered with it.
+#[test]
+fn nobody_is_asked_about_what_is_no_name() {
+    for user in [vec![b'x'; 509], b"ev\0il".to_vec(), vec![0xFF, 0xFE]] {
+        let (mut rig, mut dave) = (asking(), dave("192.0.2.1:1000"));
+        challenged(&mut rig, &mut dave);
+        let mut attributes = dave.credentials();
+        attributes.retain(|it| !matches!(it, Attr::Raw(AttributeType::USERNAME, _)));
+        attributes.extend([raw(AttributeType::USERNAME, &user), udp(), dave.seal()]);
+        let header = dave.header(Class::Request, Method::ALLOCATE);
+        let answer = rig.ask(&dave, &build(header, &attributes));
+        assert_eq!((answer.code(), answer.has(AttributeType::NONCE)), (401, true));
+        assert!(matches!(rig.last.denial(), Some(Denial::Credential(Refused::NotAUserName(_)))));
+    }
+}
+
+/// Over a connection nothing is sent again, so that a client would wait for ever.
+#[test]
+fn a_request_that_cannot_wait_ends_its_connection() {
+    let (mut rig, mut dave) = (asking(), dave("192.0.2.1:1000").over(Transport::Tcp));
+    challenged(&mut rig, &mut dave);
+    let request = dave.signed(Method::ALLOCATE, &[udp(), raw(AttributeType(0xC0DE), &[0; 2048])]);
+    assert_eq!(rig.send(&dave, &request).0, [Out::CloseClient(dave.tuple())]);
+}
+
 /// Whoever can answer a challenge could otherwise have somebody outside asked about any number of made-up names.
 #[test]
 fn who_asks_about_many_names_is_silenced_and_nobody_else_notices() {
@@ -351,7 +376,7 @@ fn a_changed_offer_of_algorithms_is_a_stale_nonce_and_no_malformed_request() {
     rig.oversleep(Duration::from_secs(9));
     rig.reload(|settings, _| settings.asks = true);
     let mut liar = alice.clone();
-    liar.challenge.as_mut().unwrap().nonce = b"obMatJos2AAAAmadeupmadeup".to_vec();
+    liar.challenge.as_mut().unwrap().nonce = b"obMatJos2gAAAmadeupmadeup".to_vec();
     let request = liar.signed(Method::REFRESH, &[]);
     assert_eq!(rig.ask(&liar, &request).code(), 400, "an offer that nobody has made is no offer");
     let request = alice.signed(Method::REFRESH, &[]);

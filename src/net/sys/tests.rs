@@ -220,6 +220,8 @@ pub(crate) fn refuse_runs(socket: &OwnedFd) {
 mod linux_only {
     use std::os::fd::AsRawFd;
 
+    use socket2::{Domain, Protocol, Socket, Type};
+
     use super::super::linux::*;
     use super::*;
     use crate::net::sys::IcmpReport;
@@ -285,8 +287,12 @@ mod linux_only {
             let family = Family::of(address.ip());
             let (_peer, peer_address) = std_socket(at);
             let long = vec![0; longest(at)];
+            let allowed = match family {
+                Family::V4 => libc::IP_PMTUDISC_OMIT,
+                Family::V6 => libc::IPV6_PMTUDISC_DONT,
+            };
             send_one(socket.as_fd(), peer_address, &[&long]).unwrap();
-            assert_eq!(mtu_discovery(&socket, family), libc::IP_PMTUDISC_DONT);
+            assert_eq!(mtu_discovery(&socket, family), allowed);
             disable_fragmentation(socket.as_fd(), family).unwrap();
             assert_eq!(mtu_discovery(&socket, family), libc::IP_PMTUDISC_DO);
             // Only IPv6 has datagrams that are longer, with their headers, than the loopback interface takes.
@@ -295,9 +301,39 @@ mod linux_only {
                 assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
             }
             restore_fragmentation(socket.as_fd(), family).unwrap();
-            assert_eq!(mtu_discovery(&socket, family), libc::IP_PMTUDISC_DONT);
+            assert_eq!(mtu_discovery(&socket, family), allowed);
             send_one(socket.as_fd(), peer_address, &[&long]).unwrap();
         }
+    }
+
+    /// RFC 8656 §11.5: the router's answer to an unfragmented datagram comes when others may be fragmented again.
+    #[test]
+    fn a_router_that_needs_fragments_is_heard_later() {
+        let Ok(router) = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)) else {
+            println!("skipped: only root can forge what a router says");
+            return;
+        };
+        let (socket, address) = opened(LOOPBACKS[0], Role::Relay);
+        let (_peer, peer) = std_socket(LOOPBACKS[0]);
+        disable_fragmentation(socket.as_fd(), Family::V4).unwrap();
+        restore_fragmentation(socket.as_fd(), Family::V4).unwrap();
+        let complaint = fragmentation_needed(1280, address.port(), peer.port());
+        router.send_to(&complaint, &SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let report = read_error(socket.as_fd()).unwrap();
+        assert_eq!(report, Some(IcmpReport { peer, kind: 3, code: 4, info: 1280 }));
+    }
+
+    /// What a router says of a datagram between two ports of 127.0.0.1 (RFC 792, RFC 1191).
+    fn fragmentation_needed(mtu: u16, from: u16, to: u16) -> Vec<u8> {
+        let [mtu, from, to] = [mtu, from, to].map(u16::to_be_bytes);
+        let ip = [0x45, 0, 5, 148, 0, 1, 0x40, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1];
+        let head = [3, 4, 0, 0, 0, 0];
+        let mut message = [&head[..], &mtu, &ip, &from, &to, &[5, 128, 0, 0]].concat();
+        let words = message.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+        let sum: u32 = words.sum();
+        let sum = !u16::try_from((sum & 0xFFFF) + (sum >> 16)).unwrap();
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        message
     }
 
     fn mtu_discovery(socket: &OwnedFd, family: Family) -> libc::c_int {

@@ -101,6 +101,28 @@ fn p13_a_range_that_ends_inside_a_byte_is_exact() {
     assert_eq!(judge(&policy, "2a00:1:2::"), Err("peers.deny"));
 }
 
+/// A NAT64 on the way would bring such a packet back to this host.
+#[test]
+fn p12_our_own_addresses_are_no_peers_in_the_clothes_of_nat64() {
+    let policy = policy(|rules| {
+        rules.allow = vec!["::/0".parse().unwrap()];
+        rules.services = vec!["8.8.4.4:3478".parse().unwrap()];
+        rules.host_addresses = vec!["9.9.9.8".parse().unwrap()];
+        rules.relay_addresses = vec!["9.9.9.9".parse().unwrap()];
+    });
+    for own in ["64:ff9b::808:404", "64:ff9b::909:908", "64:ff9b::909:909"] {
+        assert_eq!(judge(&policy, own), Err("own-host"), "{own}");
+    }
+    assert_eq!(judge(&policy, "64:ff9b::909:90a"), Ok(PortRule::Any));
+}
+
+#[test]
+fn the_ranges_of_one_user_see_through_nat64() {
+    let terms = PeerTerms::new(&[], &["8.8.8.0/24".parse().unwrap()]);
+    let judged = policy(|_| {}).judge_address("64:ff9b::808:808".parse().unwrap(), Some(&terms));
+    assert_eq!(judged, Err("user-terms"));
+}
+
 #[test]
 fn p14_allow_wins_over_deny() {
     let policy = policy(|rules| {

@@ -24,10 +24,12 @@ pub fn enable_error_queue(socket: BorrowedFd<'_>, family: Family) -> io::Result<
     }
 }
 
-/// Lets routers (IPv4) or this host fragment what is sent: the state in which relay sockets are.
+/// Lets routers (IPv4) or this host fragment what is sent: the state in which relay sockets are. In IPv4 that is not
+/// `IP_PMTUDISC_DONT`: a socket in that state is not told of the router that could not pass on an unfragmented datagram
+/// sent before.
 pub fn restore_fragmentation(socket: BorrowedFd<'_>, family: Family) -> io::Result<()> {
     match family {
-        Family::V4 => set(socket, libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT),
+        Family::V4 => set(socket, libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
         Family::V6 => set(socket, libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT),
     }
 }

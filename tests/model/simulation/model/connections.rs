@@ -117,10 +117,7 @@ impl Model {
         if self.is_refused_for_unknown(client, request, proven, out) {
             return;
         }
-        if self.of_client(client, now).is_some() {
-            refused(client, request, proven, &[437], out);
-            return;
-        }
+        let is_control = self.of_client(client, now).is_some();
         let named = request.get(A::CONNECTION_ID).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes);
         let mut all = self.allocations.iter_mut().filter(|allocation| allocation.is_live(now));
         let found = all.find_map(|allocation| {
@@ -136,6 +133,10 @@ impl Model {
             refused(client, request, proven, &[400], out);
             return;
         };
+        if is_control {
+            refused(client, request, proven, &[437], out);
+            return;
+        }
         if *user != proven.name {
             refused(client, request, proven, &[441], out);
             return;

@@ -77,6 +77,15 @@ impl Nonces {
     }
 }
 
+/// RFC 8489 §9.2.4: the offer has to be repeated beside a nonce that says there was one. Beside any other, which is not
+/// ours, nothing can be said but that.
+fn refusal_of_algorithms(nonce: &[u8]) -> u16 {
+    const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let features = nonce.strip_prefix(b"obMatJos2").and_then(|rest| rest.first());
+    let value = features.and_then(|first| BASE64.iter().position(|letter| letter == first));
+    if value.is_some_and(|value| value >= 32) { 400 } else { 438 }
+}
+
 impl Model {
     /// Who sent a request; or nobody, and then the right challenge has been taken from the outputs.
     pub(super) fn authenticate(
@@ -121,9 +130,9 @@ impl Model {
             (Some(repeated), Some(chosen)) if repeated == self.offer() => match chosen {
                 [0, 1, 0, 0] => (PasswordAlgorithm::Md5, Integrity::Sha256),
                 [0, 2, 0, 0] if self.cast.has_sha256 => (PasswordAlgorithm::Sha256, Integrity::Sha256),
-                _ => return Err(vec![400]),
+                _ => return Err(vec![refusal_of_algorithms(nonce)]),
             },
-            _ => return Err(vec![400]),
+            _ => return Err(vec![refusal_of_algorithms(nonce)]),
         };
         let freshness = self.nonces.judge(nonce, challenged(client), now.mono, self.rules.nonce_lifetime);
         let proven = self.find(now, client, request, algorithm).filter(|_| realm == REALM.as_bytes());
