@@ -12,6 +12,7 @@ pub mod rest;
 pub mod revocation;
 pub mod secret;
 pub mod users;
+pub(crate) mod webhook_signature;
 
 pub use authenticator::{Authenticator, Candidate, Candidates, CredentialSource, Refused};
 pub use key::{Key, PasswordAlgorithm};

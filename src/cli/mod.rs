@@ -124,7 +124,7 @@ Examples:
   turnbridge check /etc/turnbridge.toml         look before you start it
   turnbridge healthcheck                        does it answer?
   turnbridge credential --user alice --json     iceServers for a browser
-  turnbridge credential verify NAME PASSWORD    why does it not log in?
+  turnbridge credential verify NAME -           why does it not log in?
   turnbridge import /etc/turnserver.conf        come from coturn
   turnbridge status                             what does the running server do?
   turnbridge explain alice                      why does she get no connection?

@@ -6,10 +6,7 @@ use super::{
     utc::Utc,
 };
 use crate::{
-    auth::{
-        Secret,
-        rest::{RestSecret, Separator},
-    },
+    auth::{Secret, rest::RestSecret},
     config::Config,
 };
 use std::{fmt::Write, net::SocketAddr, path::Path};
@@ -36,7 +33,7 @@ pub fn first_minute(
     unix_now: u64,
 ) -> FirstMinute {
     let expiry = unix_now + CREDENTIAL_TTL_S;
-    let (username, password) = RestSecret::new(secret.1).mint("first-minute", expiry, Separator::default());
+    let (username, password) = RestSecret::new(secret.1).mint("first-minute", expiry, config.auth.separator);
     let urls = advert.client_urls(&config.relay.external, tls_name);
     let ice_servers =
         IceServers { urls: &urls, username: &username, credential: password.expose() }.to_string();

@@ -39,4 +39,3 @@ pub mod systemd;
 mod telling;
 mod tide;
 pub mod utc;
-pub(crate) mod webhook_signature;

@@ -69,9 +69,11 @@ impl Revoked {
         Arc::new(config.auth.authenticator(&config.server.realm).under(self.revocations.clone()))
     }
 
-    /// Revokes a credential until it would have expired, or a user until that is taken back.
+    /// Revokes a credential until it would have expired, or a user until that is taken back. A number that is no time to
+    /// come is part of a user's name.
     pub(super) fn add(&self, name: &str, by: &Authenticator, unix_now: u64) -> Result<(), RevokeError> {
-        self.revocations.add(name, by.expiry(name), unix_now).map_err(|Full| RevokeError::Full)?;
+        let until = by.expiry(name).filter(|end| *end >= unix_now);
+        self.revocations.add(name, until, unix_now).map_err(|Full| RevokeError::Full)?;
         tracing::info!(user = name, "revoked");
         self.keep()
     }

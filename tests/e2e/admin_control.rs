@@ -61,6 +61,19 @@ fn a_revoked_credential_is_cut_off_at_once_and_stays_out() {
     assert_eq!(refresh(&mut bystander), Err(401));
     assert_eq!(client(&first, &other).allocate(|writer| writer), Err(401));
     assert!(said(&home, &["explain", "alice"]).contains("was revoked"));
+    // Nobody is given a credential that is good for nothing.
+    let (code, detail) = door.ask("POST /v1/credentials?username=alice", &[]).problem();
+    assert!(code == 409 && detail.contains("`alice` is revoked"), "{detail}");
+    // A user's name may be a number, which is no time that could be over.
+    let numbered = Credential::minted(SECRET, "12345", 600);
+    for name in ["12345", "room:7", "bob"] {
+        said(&home, &["revoke", name]);
+    }
+    assert_eq!(client(&first, &numbered).allocate(|writer| writer), Err(401));
+    for name in ["12345", "room:7", "bob"] {
+        assert!(list(&door).as_array().unwrap().iter().any(|it| it["username"] == name), "{name}");
+        said(&home, &["revoke", "--undo", name]);
+    }
 
     // A restart does not let it in again.
     first.stop();

@@ -3,12 +3,12 @@
 use super::Findings;
 use crate::{
     auth::Secret,
+    auth::webhook_signature::Signer,
     config::{
         raw::MaskedSecret,
         units::{Invalid, Seconds},
         url::WebUrl,
     },
-    control::webhook_signature::Signer,
 };
 use std::{
     path::{Path, PathBuf},

@@ -16,6 +16,8 @@ pub(super) struct Interims {
     due: Option<Instant>,
     /// All allocations have one at the same moment, which is more than a web server can take at once.
     made: VecDeque<Arc<Record>>,
+    /// When the next portion of them may be handed over, however much else there is to do.
+    next: Option<Instant>,
     /// Allocations among them that have ended since.
     gone: HashSet<RecordId>,
 }
@@ -45,8 +47,8 @@ impl Interims {
 
     /// Waits until something is to be done. May be given up at any time.
     pub(super) async fn wait(&self) -> Step {
-        if !self.made.is_empty() {
-            tokio::time::sleep(PACE).await;
+        if let Some(next) = self.next {
+            sleep_until(next).await;
             return Step::HandOver;
         }
         match self.due {
@@ -60,6 +62,7 @@ impl Interims {
     pub(super) fn put(&mut self, records: Vec<Arc<Record>>) {
         self.made.extend(records);
         let now = Instant::now();
+        self.next = self.next.or((!self.made.is_empty()).then_some(now + PACE));
         self.due = self.every.zip(self.due).map(|(every, due)| (due + every).max(now));
     }
 
@@ -75,8 +78,10 @@ impl Interims {
         let count = self.made.len().min(PORTION);
         let gone = std::mem::take(&mut self.gone);
         let portion = self.made.drain(..count).filter(|record| !gone.contains(&record.id)).collect();
+        self.next = None;
         if !self.made.is_empty() {
             self.gone = gone;
+            self.next = Some(Instant::now() + PACE);
         }
         portion
     }
@@ -84,7 +89,44 @@ impl Interims {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::{Moment, State};
     use super::*;
+    use std::time::SystemTime;
+
+    fn record() -> Arc<Record> {
+        Arc::new(Record {
+            state: State::start(Duration::ZERO),
+            id: RecordId([0; 16]),
+            session: "0-0-0".parse().unwrap(),
+            at: Moment(SystemTime::now()),
+            server: "here".into(),
+            realm: "example.org".into(),
+            user_id: "alice".into(),
+            user: "alice".into(),
+            client: ([192, 0, 2, 1], 1).into(),
+            transport: "udp",
+            listener: None,
+            relay: Vec::new(),
+        })
+    }
+
+    /// On a busy server there is always something else, for which the waiting is given up.
+    #[test]
+    fn a_portion_is_handed_over_however_often_the_waiting_is_given_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut interims = Interims::default();
+            interims.set(Some(Duration::ZERO));
+            interims.put(vec![record(), record()]);
+            let mut tries = 0..1000;
+            while tokio::time::timeout(PACE / 10, interims.wait()).await.is_err() {
+                assert!(tries.next().is_some(), "never");
+            }
+            assert_eq!(interims.wait().await, Step::HandOver);
+            assert_eq!(interims.portion().len(), 2);
+            assert_eq!(interims.wait().await, Step::Make);
+        });
+    }
 
     #[test]
     fn they_are_due_at_a_steady_pace_and_never_when_off() {

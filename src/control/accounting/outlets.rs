@@ -11,8 +11,8 @@ use super::file::{RecordFile, Writer};
 use super::receiver::{Language, Receiver};
 use super::record::Record;
 use super::tally::Tally;
+use crate::auth::webhook_signature::Signer;
 use crate::config::checked::{Accounting, Batches};
-use crate::control::webhook_signature::Signer;
 
 /// All that `[accounting]` wants, opened, so that what cannot be had is known before anything is done about it.
 #[derive(Default)]

@@ -11,10 +11,10 @@ use super::identity::RecordId;
 use super::otlp;
 use super::record::Record;
 use super::webhook;
+use crate::auth::webhook_signature::Signer;
 use crate::config::checked::Webhook;
 use crate::config::url::WebUrl;
 use crate::control::https::{Answer, HttpsClient};
-use crate::control::webhook_signature::Signer;
 
 /// Somebody who takes records.
 pub(super) struct Receiver {

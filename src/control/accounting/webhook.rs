@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::identity::RecordId;
 use super::record::Record;
+use crate::auth::webhook_signature::{self, Signer};
 use crate::control::utc::unix_now;
-use crate::control::webhook_signature::{self, Signer};
 
 pub(super) fn letter(id: RecordId, batch: &[Arc<Record>]) -> Vec<u8> {
     #[derive(Serialize)]

@@ -42,6 +42,12 @@ impl Office {
         let (username, password) = RestSecret::new(&newest.secret).mint(user, expiry, config.auth.separator);
         name::check_username(username.as_bytes())
             .map_err(|bad| Problem::unprocessable(format!("`username` makes no user name: {bad}")))?;
+        if live.authenticator.has_revoked(&username, user) {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                format!("`{user}` is revoked; `turnbridge revoke --undo {user}` takes that back"),
+            ));
+        }
         tracing::debug!(by = caller.name(), user = username, ttl_s = ttl, "credential made");
         Ok(Minted { username, password, ttl, urls: self.plane.client_urls() })
     }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::answer::Decision;
 use super::failure::Failure;
+use crate::auth::webhook_signature::{Signer, headers};
 use crate::config::checked::AuthWebhook;
 use crate::control::accounting::random_uuid;
 use crate::control::https::HttpsClient;
 use crate::control::utc::unix_now;
-use crate::control::webhook_signature::{Signer, headers};
 
 /// The web server that is asked, as configured.
 #[derive(Clone)]

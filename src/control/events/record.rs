@@ -199,12 +199,39 @@ impl std::fmt::Display for Reason<'_> {
     }
 }
 
-/// The part of a user name that stays, as far as that can be told of somebody who has not logged in.
+/// The part of a user name that stays, as far as that can be told of somebody who has not logged in: whatever stands
+/// beside a number, behind the first character that is none. That is the configured separator, or nobody's name.
 fn stable(user: &str) -> &str {
-    RestName::parse(user, Separator::default()).map_or(user, |name| name.id)
+    let is_digit = |char: &char| char.is_ascii_digit();
+    let behind =
+        user.chars().find(|char| !is_digit(char)).filter(|_| user.starts_with(|char| is_digit(&char)));
+    let before = || user.chars().rev().find(|char| !is_digit(char));
+    let separator = behind.or_else(before).and_then(Separator::new);
+    separator.and_then(|separator| RestName::parse(user, separator)).map_or(user, |name| name.id)
 }
 
 /// Whether a refusal is worth a line of its own: not what happens to every client, or to any stranger.
 pub(super) const fn matters(denial: Denial) -> bool {
     !matches!(denial, Denial::Request(_) | Denial::Silenced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stable;
+
+    #[test]
+    fn a_stranger_s_name_is_taken_apart_whatever_the_separator() {
+        for (name, id) in [
+            ("1760000000:alice", "alice"),
+            ("1760000000|alice", "alice"),
+            ("1760000000|alice:7", "alice:7"),
+            ("alice|1760000000", "alice"),
+            ("1760000000", "1760000000"),
+            ("alice", "alice"),
+            ("", ""),
+            ("1760000000:", "1760000000:"),
+        ] {
+            assert_eq!(stable(name), id, "{name}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! One decision about one client.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::Question;
@@ -84,6 +84,19 @@ impl Decision {
         now: u64,
     ) -> Self {
         Self { client, transport, user, what, first: now, last: now, times: 1 }
+    }
+
+    /// Where it comes from, if it is about somebody who gives a name and does not prove it. A network of IPv6 is one source.
+    pub(super) fn stranger(&self) -> Option<IpAddr> {
+        let What::Refused { denial, .. } = &self.what else { return None };
+        let is_unproven = matches!(
+            denial,
+            Denial::Credential(_) | Denial::WrongPassword(_) | Denial::WrongRealm | Denial::Verdict
+        );
+        is_unproven.then(|| match self.client.ip() {
+            IpAddr::V4(ip) => ip.into(),
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        })
     }
 
     pub(super) fn fits(&self, question: &Question) -> bool {

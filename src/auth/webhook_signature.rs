@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use sha2::Sha256;
 use std::fmt;
 
-use crate::auth::{Secret, encoding};
+use super::{Secret, encoding};
 
 /// Signs by a secret that both sides know.
 #[derive(Clone)]
