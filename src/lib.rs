@@ -18,17 +18,10 @@
 //! It is one crate because nobody uses a part of it alone: what is `pub` is promised to the program, the tests, the
 //! benchmarks and the fuzz targets, and to nobody else.
 
-/// From a user name to a key, or the reason why there is none.
 pub mod auth;
-/// The commands.
 pub mod cli;
-/// The configuration: read, checked, explained when it is wrong.
 pub mod config;
-/// Everything that is not packets.
 pub mod control;
-/// Packets in and out.
 pub mod net;
-/// The protocol without I/O.
 pub mod turn;
-/// STUN messages and ChannelData as bytes.
 pub mod wire;

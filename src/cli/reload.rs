@@ -22,7 +22,9 @@ pub(super) struct ReloadArgs {
 
 pub(super) fn run(args: &ReloadArgs) -> Result<Exit, Failure> {
     let answer = args.admin.client()?.ask(Method::POST, "/v1/reload", &[], None)?;
-    args.admin.print(&answer, describe)
+    let shown = args.admin.print(&answer, describe)?;
+    // What the warnings say is a failure then: a rule may not hold everywhere.
+    Ok(if answer["in_force"] == false { Exit::Failed } else { shown })
 }
 
 fn describe(answer: &Value) -> String {

@@ -217,7 +217,7 @@ impl Plane {
     pub(super) fn note_reload(&self, reload: &Reload) {
         let before = self.last_reload();
         let last = match reload {
-            Ok(_) => LastReload { succeeded: true, in_use_since: unix_now() },
+            Ok(reloaded) => LastReload { succeeded: reloaded.missing.is_empty(), in_use_since: unix_now() },
             Err(_) => LastReload { succeeded: false, ..before },
         };
         self.last_reload.store(Arc::new(last));

@@ -53,6 +53,42 @@ fn idle_strangers_are_sent_away_and_keep_nobody_from_the_socket() {
     assert!(!first.contains("200 OK"), "{first}");
 }
 
+/// Strangers who go on asking for what needs no key keep no place that somebody with a key wants.
+#[test]
+fn strangers_who_go_on_asking_make_room_for_who_has_a_key() {
+    let home = Home::new("busy-crowd");
+    let (_server, door) = server(&home);
+    let mut crowd: Vec<_> =
+        (0..128).map(|_| Stranger { stream: connect(&door), heard: String::new() }).collect();
+    for stranger in &mut crowd {
+        stranger.ask(1);
+    }
+    assert_eq!(door.ask("GET /v1/credentials", &[&bearer(KEY)]).status, 200);
+    // It was not one of those who fell silent that has gone, but the oldest, and no other.
+    for stranger in &mut crowd[1..] {
+        stranger.ask(2);
+    }
+    assert_eq!(rest(crowd.swap_remove(0).stream).matches("HTTP/1.1").count(), 0);
+}
+
+struct Stranger {
+    stream: TcpStream,
+    heard: String,
+}
+
+impl Stranger {
+    /// Asks once more, and waits until it has had this many answers.
+    fn ask(&mut self, answers: usize) {
+        self.stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut buffer = [0; 4096];
+        while self.heard.matches("HTTP/1.1 200 OK").count() < answers {
+            let length = self.stream.read(&mut buffer).unwrap();
+            assert!(length > 0, "closed");
+            self.heard.push_str(str::from_utf8(&buffer[..length]).unwrap());
+        }
+    }
+}
+
 #[test]
 fn a_body_that_does_not_come_is_not_waited_for() {
     let home = Home::new("slow-body");

@@ -1,6 +1,6 @@
 //! Who may do what: the gate that every request passes before it reaches its handler.
 
-use super::caller::{Caller, Line};
+use super::caller::{Acquaintance, Caller, Line};
 use super::origin::{self, Preflight};
 use super::problem::Problem;
 use super::router::Table;
@@ -69,6 +69,7 @@ pub(super) async fn check_host(
 pub(super) async fn check(
     State(gate): State<Gate>,
     Extension(line): Extension<Line>,
+    Extension(acquaintance): Extension<Acquaintance>,
     path: Option<MatchedPath>,
     mut request: Request,
     next: Next,
@@ -89,6 +90,7 @@ pub(super) async fn check(
     let admitted = gate.office.admit(line, access, scope, keys, &request);
     match admitted {
         Ok((caller, origin)) => {
+            acquaintance.make();
             request.extensions_mut().insert(caller);
             origin::allow(next.run(request).await, origin.as_ref())
         }

@@ -1,6 +1,8 @@
 //! Who sends a request: over which line, and with which key.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How somebody got here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,20 @@ impl Line {
             Self::Unix => "unix".to_owned(),
             Self::Tcp { from, .. } => from.to_string(),
         }
+    }
+}
+
+/// Whether a key has been shown on a connection. Who has shown none goes first when another needs the place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Acquaintance(Arc<AtomicBool>);
+
+impl Acquaintance {
+    pub(super) fn make(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_made(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

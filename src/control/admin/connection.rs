@@ -1,19 +1,20 @@
 //! Connections to the admin server: how many, how long, and what of HTTP they may use.
 
 use super::Office;
-use super::caller::Line;
+use super::caller::{Acquaintance, Line};
 use super::door::{Door, Doors};
 use super::router::router;
 use super::socket_file::SocketFile;
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::{io, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tower_service::Service;
 
 /// Connections at once, of each socket: a crowd at the TCP port does not keep the operator from the Unix socket.
@@ -81,27 +82,73 @@ async fn accept(listener: Listener, router: Router, mut closing: Closing) {
 
 async fn accept_all(listener: &Listener, router: &Router, closing: &Closing, connections: &mut JoinSet<()>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut guests = Guests::default();
     loop {
-        // The semaphore is never closed. Who finds no place waits in the kernel's queue.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        while connections.try_join_next().is_some() {}
         let accepted = match listener {
-            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                connections.spawn(converse(stream, Line::Unix, router.clone(), closing.clone(), place));
-            }),
+            Listener::Unix(listener) => {
+                listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), Line::Unix))
+            }
             Listener::Tcp(listener) => listener.accept().await.and_then(|(stream, from)| {
-                let line = Line::Tcp {
-                    from: from.ip().to_canonical(),
-                    to: stream.local_addr()?.ip().to_canonical(),
-                };
-                connections.spawn(converse(stream, line, router.clone(), closing.clone(), place));
-                Ok(())
+                let to = stream.local_addr()?.ip().to_canonical();
+                Ok((Stream::Tcp(stream), Line::Tcp { from: from.ip().to_canonical(), to }))
             }),
         };
-        if let Err(error) = accepted {
-            pause_after(&error).await;
+        let (stream, line) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause_after(&error).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        if places.available_permits() == 0 {
+            guests.dismiss_a_stranger();
+        }
+        // The semaphore is never closed. Where all have shown a key, the next one waits.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let visit = Visit { line, acquaintance: Acquaintance::default(), _place: place };
+        let acquaintance = visit.acquaintance.clone();
+        let (router, closing) = (router.clone(), closing.clone());
+        let task = match stream {
+            Stream::Unix(stream) => connections.spawn(converse(stream, visit, router, closing)),
+            Stream::Tcp(stream) => connections.spawn(converse(stream, visit, router, closing)),
+        };
+        guests.admit(task, acquaintance);
+    }
+}
+
+/// Open connections, the oldest first.
+#[derive(Default)]
+struct Guests(VecDeque<(AbortHandle, Acquaintance)>);
+
+impl Guests {
+    fn admit(&mut self, task: AbortHandle, acquaintance: Acquaintance) {
+        if self.0.len() >= 2 * CONNECTIONS {
+            self.0.retain(|(task, _)| !task.is_finished());
+        }
+        self.0.push_back((task, acquaintance));
+    }
+
+    /// Ends the oldest connection without a key, so that a crowd of them keeps out nobody who has one.
+    fn dismiss_a_stranger(&mut self) {
+        self.0.retain(|(task, _)| !task.is_finished());
+        let stranger = self.0.iter().position(|(_, acquaintance)| !acquaintance.is_made());
+        if let Some((task, _)) = stranger.and_then(|place| self.0.remove(place)) {
+            task.abort();
         }
     }
+}
+
+enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+/// What lasts as long as a connection.
+struct Visit {
+    line: Line,
+    acquaintance: Acquaintance,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Too many open files, most likely: trying at once would only burn the processor.
@@ -112,13 +159,13 @@ async fn pause_after(error: &io::Error) {
 
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    line: Line,
+    visit: Visit,
     router: Router,
     mut closing: Closing,
-    _place: OwnedSemaphorePermit,
 ) {
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(line);
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(visit.line);
+        request.extensions_mut().insert(visit.acquaintance.clone());
         router.clone().call(request.map(Body::new))
     });
     let mut http = http1::Builder::new();

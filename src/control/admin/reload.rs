@@ -30,6 +30,7 @@ pub(super) async fn reload(
         &json!({
             "changes": changes.iter().map(show).collect::<Vec<_>>(),
             "at_restart": at_restart.iter().map(show).collect::<Vec<_>>(),
+            "in_force": missing.is_empty(),
             "warnings": missing.iter().chain(&warnings).collect::<Vec<_>>(),
         }),
     ))
