@@ -99,7 +99,11 @@ impl Rig {
     /// The nonce that an unauthenticated request is answered with.
     fn challenge(&mut self, client: FiveTuple) -> Vec<u8> {
         let mut buffer = [0; 64];
-        let request = Writer::new(&mut buffer, self.header(Method::ALLOCATE)).finish().expect("it fits");
+        // A request with nothing in it would draw a nonce that is good for nothing (THREATS L02).
+        let request = Writer::new(&mut buffer, self.header(Method::ALLOCATE))
+            .attribute(AttributeType::SOFTWARE, b"bench")
+            .finish()
+            .expect("it fits");
         let mut nonce = Vec::new();
         self.relay.handle(NOW, Input::FromClient { client, bytes: request }, &mut |output| {
             if let Output::ToClient { head, .. } = output {
