@@ -4,9 +4,7 @@ use std::net::SocketAddr;
 
 use super::answer::{Proof, Sink};
 use super::auth::Authenticated;
-use super::event::Event;
 use super::five_tuple::{FiveTuple, Transport};
-use super::output::Output;
 use super::refusal::{Denial, Refusal};
 use super::relay::Relay;
 use super::request::Request;
@@ -73,12 +71,10 @@ impl Relay {
         if request.method() != Method::ALLOCATE || request.is_bare() {
             return false;
         }
-        let (client, method) = (request.addressee.client, request.method());
+        let client = request.addressee.client;
         let Some(alternate) = self.next_alternate(client) else { return false };
-        let denial = Denial::Request(Refusal::TryAlternate);
-        self.counters.refuse(method, Refusal::TryAlternate);
-        self.counters.deny(denial);
-        out(Output::Event(Event::Refused { client, user: None, method, denial, words: None, peer: None }));
+        self.counters.refuse(request.method(), Refusal::TryAlternate);
+        self.note_unproven(request, Denial::Request(Refusal::TryAlternate), out);
         // A forged source must not draw more than the challenge would have been.
         let domain = alternate.domain.as_deref().filter(|_| client.is_stream());
         request.addressee.refuse(Refusal::TryAlternate, Proof::None, out, |writer| {

@@ -314,14 +314,19 @@ impl Relay {
 
     /// Gives no answer to a source that has none left. One that has a connection needs another one for the next try.
     pub(super) fn silence(&mut self, request: &Request<'_>, out: Sink<'_, '_>) {
-        let (client, user, method) = (request.addressee.client, request.user_name(), request.method());
+        let client = request.addressee.client;
         self.counters.suppressed += 1;
-        let denial = Denial::Silenced;
-        self.counters.deny(denial);
-        out(Output::Event(Event::Refused { client, user, method, denial, words: None, peer: None }));
+        self.note_unproven(request, Denial::Silenced, out);
         if client.is_stream() {
             out(Output::CloseClient { client });
         }
+    }
+
+    /// Counts and tells what is done about a request that proves nothing, by the name it gives.
+    pub(super) fn note_unproven(&mut self, request: &Request<'_>, denial: Denial, out: Sink<'_, '_>) {
+        let (client, user, method) = (request.addressee.client, request.user_name(), request.method());
+        self.counters.deny(denial);
+        out(Output::Event(Event::Refused { client, user, method, denial, words: None, peer: None }));
     }
 
     /// What a request that proves nothing may draw. Over UDP its source may be forged, so that a budget bounds what
